@@ -1,0 +1,131 @@
+"""The frozen configuration of a run: form, API and command line build this one class.
+
+It is stored whole on the run and holds no secret (endpoint keys are named by environment
+variable). Defaults marked OrthAlign come from arXiv 2509.24610; none is called MORA's own, for
+arXiv 2605.11679 publishes none. What names mean in the database is checked by
+`services.create_run`, not here.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SamplingConfig(Frozen):
+    """How rollouts are drawn. A chunk of prompts is one padded batch, fixed at planning."""
+
+    engine: Literal["transformers"] = "transformers"
+    n: int = Field(16, ge=1, le=1024, description="rollouts per prompt")
+    temperature: float = Field(0.6, ge=0, le=5, description="0 is greedy (OrthAlign: 0.6)")
+    top_p: float = Field(0.9, gt=0, le=1, description="nucleus (OrthAlign: 0.9)")
+    max_new_tokens: int = Field(256, ge=1, le=32768)
+    chunk_prompts: int = Field(8, ge=1, le=4096, description="prompts per chunk")
+
+
+class RoundConfig(Frozen):
+    """One alignment step: which prompts, and which dimension pairs must improve."""
+
+    prompts: Name = Field(description="name of the prompt set that is sampled and mined")
+    limit: int | None = Field(None, ge=1, description="use the first so many by seeded order")
+    focus: Name | None = Field(None, description="dimension to improve; none is simultaneous")
+    weights: dict[str, float] | None = Field(None, description="per dimension; none is equal")
+
+
+class MiningConfig(Frozen):
+    rule: Literal["capped", "flat"] = "capped"
+    attained_at: Share = Field(0.5, description="pass rate from which a dimension is attained")
+    joint_at_most: Share = Field(0.1, description="joint pass rate up to which it is capped")
+    min_valid: int | None = Field(None, ge=1, description="none is half of N, at least 4")
+    spread_above: float = Field(0.05, ge=0, description="flat rule: spread that counts as varying")
+
+
+class RewriteConfig(Frozen):
+    strategy: Literal["fuse", "none"] = "fuse"
+    rewriter: Name = Field("sandbox", description="engine that writes the rewrites")
+    candidates: int = Field(4, ge=1, le=64, description="candidates asked per mined prompt")
+    keep_at_least: Share = Field(0.5, description="share of the original's key terms kept")
+    length_at_least: float = Field(0.5, gt=0, description="times the original's length")
+    length_at_most: float = Field(8.0, gt=0, description="times the original's length")
+
+
+class ReviewConfig(Frozen):
+    mode: Literal["skip", "audit", "required"] = "required"
+    audit_share: Share = Field(0.2, description="audit: share of rewrites that people review")
+
+
+class PairConfig(Frozen):
+    rule: Literal["max_margin"] = "max_margin"
+    margin_at_least: float = Field(0.1, ge=0, le=1)
+    pairs_per_prompt: int = Field(4, ge=1, le=512)
+    consistent: bool = Field(True, description="no dimension of chosen below rejected")
+    chosen_passes: bool = Field(False, description="chosen passes every bar")
+    length_gap_at_most: int | None = Field(None, ge=0, description="tokens")
+
+
+class TrainConfig(Frozen):
+    """DPO with LoRA; defaults are OrthAlign's (arXiv 2509.24610)."""
+
+    beta: float = Field(0.1, gt=0)
+    learning_rate: float = Field(1e-4, gt=0, le=1)
+    epochs: int = Field(2, ge=1, le=100)
+    batch_pairs: int = Field(8, ge=1, le=4096, description="pairs per optimizer step")
+    max_length: int = Field(1024, ge=8, description="tokens of prompt and completion")
+    lora_r: int = Field(16, ge=1)
+    lora_alpha: int = Field(16, ge=1)
+    lora_dropout: Share = 0.01
+    scheduler: Literal["cosine", "linear", "constant"] = "cosine"
+    checkpoint_steps: int = Field(10, ge=1)
+
+
+class EvaluateConfig(Frozen):
+    prompts: Name = Field(description="name of the held-out prompt set")
+    limit: int | None = Field(None, ge=1)
+    n: int = Field(8, ge=1, le=1024, description="rollouts per prompt")
+    judges: dict[str, str] = Field(description="dimension -> judge that took no part in pairing")
+
+
+class RunConfig(Frozen):
+    policy: Name = Field(description="name of the start policy")
+    seed: int = Field(1, ge=0, lt=2**63)
+    dimensions: tuple[Name, ...] = Field(min_length=1)
+    judges: dict[str, str] = Field(description="dimension -> judge for mining and pairing")
+    rounds: tuple[RoundConfig, ...] = Field(min_length=1, max_length=32)
+    sample: SamplingConfig = SamplingConfig()
+    resample_n: int | None = Field(None, ge=1, le=1024, description="M; none is N")
+    mine: MiningConfig = MiningConfig()
+    rewrite: RewriteConfig = RewriteConfig()
+    review: ReviewConfig = ReviewConfig()
+    pair: PairConfig = PairConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> "RunConfig":
+        names = set(self.dimensions)
+        if len(names) != len(self.dimensions):
+            raise ValueError(f"a dimension is named twice: {', '.join(self.dimensions)}")
+        for what, judges in (("judges", self.judges), ("evaluate.judges", self.evaluate.judges)):
+            if set(judges) != names:
+                missing = ", ".join(sorted(names ^ set(judges)))
+                raise ValueError(f"{what} must name one judge per dimension; check {missing}")
+        for number, a_round in enumerate(self.rounds, 1):
+            _check_round(number, a_round, names)
+        return self
+
+
+def _check_round(number: int, a_round: RoundConfig, names: set[str]) -> None:
+    if a_round.focus is not None and a_round.focus not in names:
+        raise ValueError(f"round {number}: focus {a_round.focus!r} is not a dimension of the run")
+    if a_round.weights is None:
+        return
+    if set(a_round.weights) != names:
+        raise ValueError(f"round {number}: weights must name every dimension of the run")
+    if min(a_round.weights.values()) < 0 or abs(sum(a_round.weights.values()) - 1) > 1e-6:
+        raise ValueError(f"round {number}: weights must be at least 0 and sum to 1")

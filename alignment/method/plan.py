@@ -1,0 +1,99 @@
+"""From a run's configuration to its linear list of stages, and the fingerprint of each.
+
+Pure: the same configuration always gives the same plan. Which prompts a stage works on, and its
+chunks, are decided when the stage starts, since later stages work on what earlier ones found.
+"""
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from alignment.method.config import RunConfig
+
+KINDS = (
+    "sample",
+    "score",
+    "mine",
+    "rewrite",
+    "review",
+    "resample",
+    "rescore",
+    "pair",
+    "train",
+    "evaluate",
+)
+# Raised when a kind's code changes what it computes, so that older results are not reused.
+VERSIONS = dict.fromkeys(KINDS, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagePlan:
+    """One stage: position in the run (from 0), round (0 is the start policy), kind, settings."""
+
+    position: int
+    round: int
+    kind: str
+    config: dict[str, Any]
+
+
+def expand(config: RunConfig) -> tuple[StagePlan, ...]:
+    """The stages of a run: the start policy's evaluation, then ten stages a round."""
+    kinds = [(0, "evaluate")]
+    kinds += [(number, kind) for number in range(1, len(config.rounds) + 1) for kind in KINDS]
+    return tuple(
+        StagePlan(position=i, round=r, kind=kind, config=settings(config, kind, r))
+        for i, (r, kind) in enumerate(kinds)
+    )
+
+
+def settings(config: RunConfig, kind: str, number: int) -> dict[str, Any]:
+    """What of the configuration decides this stage's result, and nothing else."""
+    whole = config.model_dump(mode="json")
+    a_round = whole["rounds"][number - 1] if number else None
+    sampling = {"sample": whole["sample"], "seed": config.seed}
+    if kind == "sample":
+        return {**sampling, "policy": config.policy, "prompts": _prompts(a_round)}
+    if kind == "resample":
+        n = config.resample_n or config.sample.n
+        return {**sampling, "sample": {**whole["sample"], "n": n}}
+    if kind in ("score", "rescore"):
+        return {"judges": whole["judges"]}
+    if kind == "mine":
+        return {"dimensions": whole["dimensions"], "mine": whole["mine"], "seed": config.seed}
+    if kind == "rewrite":
+        return {"rewrite": whole["rewrite"], "judges": whole["judges"], "seed": config.seed}
+    if kind == "review":
+        return {"review": whole["review"], "seed": config.seed}
+    if kind == "pair":
+        return {"pair": whole["pair"], "dimensions": whole["dimensions"], **_aim(whole, number)}
+    if kind == "train":
+        return {"train": whole["train"], "seed": config.seed}
+    if kind == "evaluate":
+        n = config.evaluate.n
+        evaluate = {**sampling, "sample": {**whole["sample"], "n": n}}
+        return {**evaluate, "evaluate": whole["evaluate"], "policy": config.policy}
+    raise ValueError(f"no stage of kind {kind!r}")
+
+
+def _prompts(a_round: dict[str, Any] | None) -> dict[str, Any]:
+    assert a_round is not None, "sampling belongs to a round"
+    return {"set": a_round["prompts"], "limit": a_round["limit"]}
+
+
+def _aim(whole: dict[str, Any], number: int) -> dict[str, Any]:
+    """Focus, the dimensions aligned before it, and weights (equal when none are given)."""
+    a_round = whole["rounds"][number - 1]
+    equal = 1 / len(whole["dimensions"])
+    earlier = {r["focus"] for r in whole["rounds"][: number - 1]} - {None, a_round["focus"]}
+    return {
+        "focus": a_round["focus"],
+        "aligned": sorted(earlier),
+        "weights": a_round["weights"] or dict.fromkeys(whole["dimensions"], equal),
+    }
+
+
+def fingerprint(stage: StagePlan, inputs: dict[str, str | None]) -> str:
+    """SHA-256 over the stage's kind, code version, round, settings and its inputs' fingerprints."""
+    facts = [stage.kind, VERSIONS[stage.kind], stage.round, stage.config, inputs]
+    return sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
