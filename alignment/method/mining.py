@@ -1,0 +1,240 @@
+"""Which prompts reward only one side: the rules `capped` and `flat`, and their verdicts.
+
+Rules replay on stored scores, for one prompt or for very many at once by the same arithmetic.
+What is then done with a mined prompt, and the numbers of its ceiling, are elsewhere.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from alignment.method.records import (
+    DECIMALS,
+    Bools,
+    Dimension,
+    Floats,
+    Ints,
+    PromptScores,
+    check_columns,
+    passes_of,
+    rewards_of,
+)
+
+VERDICTS = ("undecided", "unreachable", "open", "conflict", "single_reward")
+MINED = frozenset({"conflict", "single_reward"})
+UNDECIDED, UNREACHABLE, OPEN, CONFLICT, SINGLE_REWARD = range(len(VERDICTS))
+LABELS = ("", "varying", "saturated", "floored")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MiningRule:
+    """A rule with its thresholds; `capped` reads the first two, `flat` the last.
+
+    min_valid: rollouts valid on every dimension that a verdict needs; None is half of a prompt's
+    rollouts, at least 4. spread_above: standard deviation of rewards above which a dimension
+    varies, one for all or one per dimension (the default where a judge's repeat noise is unknown).
+    """
+
+    rule: Literal["capped", "flat"] = "capped"
+    attained_at: float = 0.5
+    joint_at_most: float = 0.1
+    min_valid: int | None = None
+    spread_above: float | tuple[float, ...] = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What mining says of a prompt; dimensions by name, in their order.
+
+    attained and missing split the dimensions, except that both are empty where the verdict is
+    `undecided`, and where `flat` finds other than one varying dimension. labels, of `flat` alone,
+    calls each dimension varying, saturated (its mean reaches the bar) or floored.
+    """
+
+    verdict: str
+    attained: tuple[str, ...]
+    missing: tuple[str, ...]
+    labels: tuple[str, ...]
+
+    @property
+    def mined(self) -> bool:
+        """Whether the prompt is to be rewritten."""
+        return self.verdict in MINED
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Verdicts:
+    """Verdicts of P prompts on K dimensions.
+
+    code (P,): index into VERDICTS; attained, missing (P, K); label (P, K): index into LABELS.
+    """
+
+    dims: tuple[Dimension, ...]
+    code: Ints
+    attained: Bools
+    missing: Bools
+    label: Ints
+
+    def row(self, prompt: int) -> Verdict:
+        """The verdict of one prompt."""
+        return Verdict(
+            verdict=VERDICTS[self.code[prompt]],
+            attained=self._names(self.attained[prompt]),
+            missing=self._names(self.missing[prompt]),
+            labels=tuple(LABELS[i] for i in self.label[prompt] if i),
+        )
+
+    def _names(self, chosen: Bools) -> tuple[str, ...]:
+        return tuple(d.name for d, picked in zip(self.dims, chosen, strict=True) if picked)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Tally:
+    """What the rules need of P prompts; computed once, thresholds replay on it.
+
+    n, n_J, c_J (P,): rollouts, those valid on all dimensions, of these those passing all. c_k,
+    spread, reached (P, K), on the n_J rollouts: passes, standard deviation of the rewards, and
+    whether the mean raw score reaches the bar.
+    """
+
+    dims: tuple[Dimension, ...]
+    n: Ints
+    n_J: Ints
+    c_J: Ints
+    c_k: Ints
+    spread: Floats
+    reached: Bools
+
+
+def mine(scores: PromptScores, rule: MiningRule) -> Verdict:
+    """The verdict on one prompt; raises ValueError where there is only one dimension."""
+    prompt = np.zeros(len(scores.raw), dtype=np.int64)
+    return mine_many(scores.dims, scores.raw, prompt, rule, prompts=1).row(0)
+
+
+def mine_many(
+    dims: tuple[Dimension, ...],
+    raw: Floats,
+    prompt: Ints,
+    rule: MiningRule,
+    *,
+    prompts: int | None = None,
+) -> Verdicts:
+    """Verdicts on many prompts from raw scores (R, K) and each row's prompt index (R,)."""
+    return decide(tally(dims, raw, prompt, prompts=prompts), rule)
+
+
+def tally(
+    dims: tuple[Dimension, ...], raw: Floats, prompt: Ints, *, prompts: int | None = None
+) -> Tally:
+    """Counts and spreads of raw scores (R, K) grouped by prompt index (R,), 0 to prompts - 1.
+
+    A prompt index without rows has counts of 0. NaN is no score. Rows may come in any order.
+    """
+    check_columns(dims, raw)
+    size = prompts if prompts is not None else int(prompt.max(initial=-1)) + 1
+    joint = np.isfinite(raw).all(axis=1)
+    raw_J, at = raw[joint], prompt[joint]
+    passed = passes_of(dims, raw_J)
+    means = np.round(_mean(raw_J, at, size), DECIMALS)
+    return Tally(
+        dims=dims,
+        n=np.bincount(prompt, minlength=size),
+        n_J=np.bincount(at, minlength=size),
+        c_J=np.bincount(at[passed.all(axis=1)], minlength=size),
+        c_k=np.stack([np.bincount(at[column], minlength=size) for column in passed.T], axis=1),
+        spread=_spread(rewards_of(dims, raw_J), at, size),
+        reached=passes_of(dims, means),
+    )
+
+
+def decide(counted: Tally, rule: MiningRule) -> Verdicts:
+    """Verdicts from a tally; raises ValueError where there is only one dimension."""
+    if len(counted.dims) < 2:
+        raise ValueError(
+            "Single-reward prompts are mined on two or more dimensions; "
+            f"only {counted.dims[0].name!r} is given."
+        )
+    half = np.maximum(4, (counted.n + 1) // 2)
+    needed = half if rule.min_valid is None else np.full_like(half, rule.min_valid)
+    # No dimension has fewer valid rollouts than all of them have at once.
+    undecided = (counted.n_J < needed) | (counted.n_J == 0)
+    if rule.rule == "capped":
+        return _capped(counted, rule, undecided)
+    return _flat(counted, rule, undecided)
+
+
+def repeat_noise(first: ArrayLike, second: ArrayLike) -> float | None:
+    """A judge's repeat noise from the rewards (n,) of one sample judged twice, a threshold of
+    `flat`: sqrt(mean(d^2) / 2), the standard deviation of one reading (Dahlberg's formula).
+
+    Pairs without both scores are left out; None where none is left.
+    """
+    change = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
+    change = change[np.isfinite(change)]
+    return float(np.sqrt(np.mean(change**2) / 2)) if change.size else None
+
+
+def _capped(counted: Tally, rule: MiningRule, undecided: Bools) -> Verdicts:
+    total = np.maximum(counted.n_J, 1)
+    p_k = counted.c_k / total[:, None]
+    attained = p_k >= rule.attained_at
+    some, every = attained.any(axis=1), attained.all(axis=1)
+    low_joint = counted.c_J / total <= rule.joint_at_most
+    code = np.select(
+        [undecided, ~some, ~low_joint, every],
+        [UNDECIDED, UNREACHABLE, OPEN, CONFLICT],
+        SINGLE_REWARD,
+    )
+    # argmax takes the first of equals, which is the order of the dimensions.
+    best = np.arange(p_k.shape[1]) == p_k.argmax(axis=1)[:, None]
+    attained = np.where((code == CONFLICT)[:, None], best, attained)
+    known = ~undecided[:, None]
+    return Verdicts(
+        dims=counted.dims,
+        code=code,
+        attained=attained & known,
+        missing=~attained & known,
+        label=np.zeros(attained.shape, dtype=np.int64),
+    )
+
+
+def _flat(counted: Tally, rule: MiningRule, undecided: Bools) -> Verdicts:
+    K = len(counted.dims)
+    above = np.asarray(rule.spread_above, dtype=np.float64)
+    if above.shape not in ((), (K,)):
+        raise ValueError(f"spread_above needs one number, or one for each of {K} dimensions.")
+    undecided = undecided | (counted.n_J < 2)
+    varying = np.round(counted.spread, DECIMALS) > np.round(above, DECIMALS)
+    single = (varying.sum(axis=1) == 1) & ~undecided
+    label = np.where(varying, 1, np.where(counted.reached, 2, 3))
+    return Verdicts(
+        dims=counted.dims,
+        code=np.select([undecided, single], [UNDECIDED, SINGLE_REWARD], OPEN),
+        attained=varying & single[:, None],
+        missing=~varying & single[:, None],
+        label=np.where(undecided[:, None], 0, label),
+    )
+
+
+def _mean(values: Floats, at: Ints, size: int) -> Floats:
+    """Means (size, K) of rows (R, K) by group; a constant group keeps its value exactly."""
+    total = np.maximum(np.bincount(at, minlength=size), 1)
+    first, constant = _first_and_constant(values, at, size)
+    sums = np.stack([np.bincount(at, weights=c, minlength=size) for c in values.T], axis=1)
+    return np.where(constant, first, sums / total[:, None])
+
+
+def _spread(rewards: Floats, at: Ints, size: int) -> Floats:
+    """Population standard deviations (size, K) by group; of a constant group exactly 0."""
+    return np.sqrt(_mean((rewards - _mean(rewards, at, size)[at]) ** 2, at, size))
+
+
+def _first_and_constant(values: Floats, at: Ints, size: int) -> tuple[Floats, Bools]:
+    first = np.full((size, values.shape[1]), np.nan)
+    first[at[::-1]] = values[::-1]
+    differs = values != first[at]
+    changes = [np.bincount(at[column], minlength=size) for column in differs.T]
+    return first, np.stack(changes, axis=1) == 0
