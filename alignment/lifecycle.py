@@ -1,0 +1,284 @@
+"""The table of status moves and the only writer of status.
+
+One function applies a move: a conditional update that must hit exactly one row, the run's own
+status, and the event, in one transaction. The event comes last, since numbering it locks the run:
+whoever reads events by number never misses one that commits late. `advance` hands a run on to its
+next stage. Which work a stage holds is the workers' business.
+"""
+
+import json
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models.functions import Now
+
+from alignment import dispatch, reviewing
+from alignment.method import plan
+from alignment.method.errors import MoraError
+from alignment.models import ENDED, Chunk, Policy, ReviewItem, Run, Stage, Status
+
+S = Status
+MOVES: dict[str, frozenset[str]] = {
+    S.PENDING: frozenset({S.QUEUED, S.WAITING, S.SUCCEEDED, S.CANCELLED}),
+    S.QUEUED: frozenset({S.RUNNING, S.FAILED, S.SUCCEEDED, S.CANCELLED}),
+    S.RUNNING: frozenset({S.SUCCEEDED, S.FAILED, S.CANCELLING}),
+    S.WAITING: frozenset({S.SUCCEEDED, S.CANCELLED}),
+    S.CANCELLING: frozenset({S.CANCELLED}),
+    S.FAILED: frozenset({S.QUEUED, S.PENDING}),
+    S.CANCELLED: frozenset({S.QUEUED, S.PENDING}),
+    S.SUCCEEDED: frozenset(),
+}
+LIVE = (S.QUEUED, S.RUNNING, S.WAITING, S.CANCELLING)
+CHANNEL = "mora_events"
+
+
+class Stale(MoraError):
+    """The row had another status than the move expected: somebody else was first."""
+
+
+def move(stage: Stage, to: Status, **fields: Any) -> None:
+    """Move a stage from the status it was read with, with further columns; raises Stale."""
+    if to not in MOVES[stage.status]:
+        raise Stale(f"a {stage.status} stage cannot become {to}: {stage}")
+    with transaction.atomic():
+        stamps: dict[str, Any] = {}
+        if to == S.QUEUED:
+            stamps = {"queued_at": Now(), "started_at": None, "ended_at": None}
+        elif to in (S.RUNNING, S.WAITING):
+            stamps = {"started_at": Now()}
+        elif to in ENDED:
+            stamps = {"ended_at": Now()}
+        changed = Stage.objects.filter(pk=stage.pk, status=stage.status).update(
+            status=to, **stamps, **fields
+        )
+        if changed != 1:
+            raise Stale(f"the stage is no longer {stage.status}: {stage}")
+        stage.refresh_from_db()
+        _settle_run(stage.run_id)
+        emit(
+            stage.run_id,
+            "stage",
+            {"stage": stage.pk, "kind": stage.kind, "round": stage.round, "status": to},
+        )
+
+
+def emit(run_id: int, kind: str, data: dict[str, Any]) -> int:
+    """Write the run's next event and announce it on commit; its number.
+
+    Call it last in its transaction: it locks the run until the commit.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "WITH n AS (UPDATE alignment_run SET seq = seq + 1 WHERE id = %s RETURNING seq)"
+            " INSERT INTO alignment_event (run_id, seq, kind, data, at)"
+            " SELECT %s, seq, %s, %s::jsonb, now() FROM n RETURNING seq",
+            [run_id, run_id, kind, json.dumps(data)],
+        )
+        (seq,) = cursor.fetchone()
+        cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(run_id)])
+    return int(seq)
+
+
+def advance(run: Run) -> None:
+    """Start the run's next pending stage, passing over those that are skipped or reused.
+
+    Call it outside a transaction: every move is its own, so that locks are taken in the order
+    chunk, stage, run. Anyone may call it at any time; the sweeper does after a crash.
+    """
+    stages = list(run.stages.select_related("run__project").order_by("position"))
+    for i, stage in enumerate(stages):
+        if stage.status == S.SUCCEEDED:
+            continue
+        if stage.status != S.PENDING:
+            return
+        try:
+            _start(stage, stages[:i])
+        except Stale:  # somebody else started or cancelled it
+            return
+        if stage.status != S.SUCCEEDED:
+            return
+
+
+def _start(stage: Stage, before: list[Stage]) -> None:
+    """Queue the stage, open it for review, or end it at once."""
+    if cause := _nothing_to_do(stage, before):
+        return move(stage, S.SUCCEEDED, reason=f"skipped: {cause}")
+    fingerprint = fingerprint_of(stage, before)
+    if twin := _finished_twin(stage, fingerprint):
+        return move(
+            stage,
+            S.SUCCEEDED,
+            fingerprint=fingerprint,
+            reused_from=twin,
+            reason=f"{twin.reason}; reused" if twin.empty else f"reused from run {twin.run.name}",
+            **{name: getattr(twin, name) for name in ("facts", "total", "done", "unit", "empty")},
+        )
+    if stage.kind == "review":
+        rewrites = next(s for s in reversed(before) if s.kind == "rewrite")
+        return _open_review(stage, rewrites, fingerprint)
+    with transaction.atomic():
+        move(stage, S.QUEUED, fingerprint=fingerprint, rung_at=Now())
+        dispatch.ring(stage)
+
+
+def _open_review(stage: Stage, rewrites: Stage, fingerprint: str) -> None:
+    """List the rewrites to review; where people need to decide none of them, end at once."""
+    with transaction.atomic():
+        waiting = reviewing.list_items(stage, rewrites)
+        total = stage.review_items.count()
+        counts = {"fingerprint": fingerprint, "total": total, "unit": "rewrites"}
+        if waiting:
+            move(stage, S.WAITING, done=total - waiting, **counts)
+        else:
+            reason = f"review not asked for: {total} rewrites approved as written"
+            move(stage, S.SUCCEEDED, done=total, reason=reason, **counts)
+
+
+def _nothing_to_do(stage: Stage, before: list[Stage]) -> str:
+    """Why the stage has nothing to work on: an earlier stage of its round came out empty."""
+    if stage.kind == "evaluate":
+        return ""
+    causes = [s.reason for s in before if s.round == stage.round and s.empty]
+    return causes[0] if causes else ""
+
+
+def fingerprint_of(stage: Stage, before: list[Stage]) -> str:
+    """The stage's fingerprint: its settings, the stages before it, and what they name."""
+    a_plan = plan.StagePlan(
+        position=stage.position, round=stage.round, kind=stage.kind, config=stage.config
+    )
+    inputs: dict[str, str | None] = {"before": _chain(stage, before), **_named(stage)}
+    if stage.kind == "review" and stage.config["review"]["mode"] != "skip":
+        inputs["run"] = str(stage.run_id)  # people decide anew in every run
+    return plan.fingerprint(a_plan, inputs)
+
+
+def _chain(stage: Stage, before: list[Stage]) -> str:
+    """Fingerprints of the stages whose results reach this one, oldest first.
+
+    An evaluation and the first stage of a round see only the policies trained before them; the
+    others also see the earlier stages of their own round.
+    """
+    trained = [s for s in before if s.kind == "train" and not s.empty and not _skipped(s)]
+    chain = [s.fingerprint for s in trained[-1:]]
+    if stage.kind not in ("evaluate", "sample"):
+        chain += [s.fingerprint for s in before if s.round == stage.round and s.fingerprint]
+    return " ".join(chain)
+
+
+def _skipped(stage: Stage) -> bool:
+    return stage.status == S.SUCCEEDED and not stage.fingerprint
+
+
+def _named(stage: Stage) -> dict[str, str | None]:
+    """Contents behind the names in a stage's settings: weights, prompt sets, judges, scales."""
+    project, config = stage.run.project, stage.config
+    named: dict[str, str | None] = {}
+    if policy := config.get("policy"):
+        named["policy"] = Policy.objects.get(project=project, name=policy).sha256
+    sets = [config.get("prompts", {}).get("set"), config.get("evaluate", {}).get("prompts")]
+    for name in filter(None, sets):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT encode(sha256(convert_to(string_agg(p.key, ',' ORDER BY p.key), 'UTF8')),"
+                " 'hex') FROM alignment_prompt p JOIN alignment_promptset s"
+                " ON s.id = p.prompt_set_id WHERE s.project_id = %s AND s.name = %s"
+                " AND p.parent_id IS NULL",
+                [project.pk, name],
+            )
+            named[f"set {name}"] = cursor.fetchone()[0]
+    if stage.kind in ("score", "rescore", "mine", "rewrite", "pair", "evaluate"):
+        for judge in project.judges.select_related("dimension"):
+            d = judge.dimension
+            scale = f"{d.name} {d.scale_low} {d.scale_high} {d.higher_is_better} {d.bar}"
+            named[f"judge {judge.name}"] = f"{judge.engine} {judge.rule} {judge.version} {scale}"
+    return named
+
+
+def _finished_twin(stage: Stage, fingerprint: str) -> Stage | None:
+    """A finished stage of the project with the same fingerprint, whose rows can be used again."""
+    same = Stage.objects.filter(run__project=stage.run.project_id, fingerprint=fingerprint)
+    return same.filter(status=S.SUCCEEDED, reused_from=None).select_related("run").first()
+
+
+def succeed(stage: Stage, **fields: Any) -> None:
+    """End a stage with success and, once that is committed, hand the run on."""
+    move(stage, S.SUCCEEDED, **fields)
+    transaction.on_commit(partial(advance, stage.run))
+
+
+def close_review(stage: Stage) -> None:
+    """End a waiting review stage once every rewrite in it is decided; else do nothing."""
+    items = stage.review_items.all()
+    if items.filter(state=ReviewItem.State.PENDING).exists():
+        return
+    kept = items.exclude(outcome=None).count()
+    with suppress(Stale):
+        succeed(stage, empty=not kept, reason="" if kept else "no rewrite was approved")
+
+
+def fail(stage: Stage, reason: str, traceback: str = "") -> None:
+    """End a stage, and with it its run, for a stated reason."""
+    move(stage, S.FAILED, reason=reason, traceback=traceback)
+
+
+def cancel(run: Run) -> None:
+    """Cancel what has not ended; a running stage is cancelling until its work has stopped.
+
+    From the last stage to the first, so that a stage which ends meanwhile starts none after it.
+    """
+    for stage in run.stages.exclude(status__in=ENDED).order_by("-position"):
+        with suppress(Stale):
+            if stage.status == S.RUNNING:
+                move(stage, S.CANCELLING, reason="cancelled by a person")
+            elif stage.status != S.CANCELLING:
+                move(stage, S.CANCELLED, reason="cancelled with its run")
+            if stage.status == S.CANCELLING:
+                confirm_cancel(stage)
+    if run.stages.filter(status__in=(S.PENDING, S.QUEUED, S.WAITING, S.RUNNING)).exists():
+        cancel(run)
+
+
+def confirm_cancel(stage: Stage) -> None:
+    """A cancelling stage is cancelled once no worker holds a chunk of it."""
+    if not stage.chunks.filter(state=Chunk.State.CLAIMED).exists():
+        move(stage, S.CANCELLED)
+
+
+def retry(run: Run) -> None:
+    """Take a failed or cancelled run up again where it stopped; finished chunks are kept."""
+    for stage in run.stages.filter(status__in=(S.FAILED, S.CANCELLED)).order_by("position"):
+        with transaction.atomic():
+            stage.chunks.filter(state=Chunk.State.FAILED).update(
+                state=Chunk.State.OPEN, attempts=0, error=""
+            )
+            if stage.chunks.exists():
+                move(stage, S.QUEUED, rung_at=Now(), reason="", traceback="")
+                dispatch.ring(stage)
+            else:
+                move(stage, S.PENDING, reason="", traceback="", ended_at=None)
+    advance(run)
+
+
+def _settle_run(run_id: int) -> None:
+    """Bring the run's status in line with its stages'. Locks the run before it reads them."""
+    run = Run.objects.select_for_update().get(pk=run_id)
+    status = _status_of(set(run.stages.values_list("status", flat=True)))
+    started = run.started_at or (Now() if status == S.RUNNING else None)
+    ended = Now() if status in ENDED else None
+    if status != run.status:
+        Run.objects.filter(pk=run_id).update(status=status, started_at=started, ended_at=ended)
+
+
+def _status_of(stages: set[str]) -> Status:
+    """A run fails, is cancelled or waits as one of its stages does; else it is as far as they."""
+    for status in (S.CANCELLING, S.FAILED, S.CANCELLED, S.RUNNING, S.WAITING):
+        if status in stages:
+            return status
+    if stages == {S.SUCCEEDED}:
+        return S.SUCCEEDED
+    if S.SUCCEEDED in stages:
+        return S.RUNNING
+    return S.QUEUED if S.QUEUED in stages else S.PENDING

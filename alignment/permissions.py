@@ -1,0 +1,35 @@
+"""Who may do what: a member's role in a project, from viewer to owner. Deny by default."""
+
+from django.contrib.auth.models import AnonymousUser, User
+
+from alignment.method.errors import MoraError
+from alignment.models import Membership, Project, Role
+
+ORDER = list(Role)
+
+
+class Denied(MoraError):
+    """The person may not do this."""
+
+
+def role_in(user: User | AnonymousUser, project: Project) -> Role | None:
+    """The user's role in the project, if any; a superuser is an owner everywhere."""
+    if not user.is_authenticated or not getattr(user, "is_active", False):
+        return None
+    if getattr(user, "is_superuser", False):
+        return Role.OWNER
+    role = Membership.objects.filter(project=project, user_id=user.pk).values_list(
+        "role", flat=True
+    )
+    return Role(role[0]) if role else None
+
+
+def may(user: User | AnonymousUser, project: Project, least: Role) -> bool:
+    role = role_in(user, project)
+    return role is not None and ORDER.index(role) >= ORDER.index(least)
+
+
+def require(user: User | AnonymousUser, project: Project, least: Role) -> None:
+    """Raises Denied unless the user has at least this role in the project."""
+    if not may(user, project, least):
+        raise Denied(f"this needs the role {least} in project {project}; ask one of its owners")

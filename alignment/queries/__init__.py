@@ -1,0 +1,1 @@
+"""Nouns: everything that pages, the API and the workers read, one module a noun."""

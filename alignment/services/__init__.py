@@ -1,0 +1,1 @@
+"""Verbs: everything that people and scripts may change, one module a noun."""

@@ -1,0 +1,137 @@
+"""Create, start, cancel and retry runs. What names in a configuration mean is checked here."""
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from pydantic import ValidationError
+
+from alignment import lifecycle
+from alignment.method import plan
+from alignment.method.config import RunConfig
+from alignment.method.errors import MoraError
+from alignment.models import ENDED, Judge, Project, Prompt, Role, Run, Stage, Status
+from alignment.permissions import require
+
+
+class BadConfig(MoraError):
+    """A configuration that cannot run. `errors` maps a field's path to its sentence."""
+
+    def __init__(self, errors: dict[str, str]) -> None:
+        self.errors = errors
+        super().__init__("; ".join(f"{path}: {text}" for path, text in errors.items()))
+
+
+def parse_config(data: dict[str, Any]) -> RunConfig:
+    """A RunConfig from untrusted data; raises BadConfig."""
+    try:
+        return RunConfig.model_validate(data)
+    except ValidationError as error:
+        raise BadConfig(
+            {".".join(map(str, e["loc"])) or "config": e["msg"] for e in error.errors()}
+        ) from error
+
+
+def create_run(*, project: Project, name: str, config: RunConfig, by: User) -> Run:
+    """A pending run with all its stages. Raises BadConfig, Denied, or MoraError for its name."""
+    require(by, project, Role.RESEARCHER)
+    check_config(project, config)
+    try:
+        with transaction.atomic():
+            run = Run.objects.create(
+                project=project, name=name, config=config.model_dump(mode="json"), created_by=by
+            )
+            Stage.objects.bulk_create(
+                Stage(run=run, position=s.position, round=s.round, kind=s.kind, config=s.config)
+                for s in plan.expand(config)
+            )
+            lifecycle.emit(run.pk, "run", {"status": Status.PENDING})
+    except IntegrityError as error:
+        raise MoraError(f"the project has a run named {name!r} already; choose another") from error
+    return run
+
+
+def start_run(*, run: Run, by: User) -> None:
+    """Start a pending run; on one already started it does nothing."""
+    require(by, run.project, Role.RESEARCHER)
+    lifecycle.advance(run)
+
+
+def cancel_run(*, run: Run, by: User) -> None:
+    """Cancel a run; on one that has ended it does nothing. What was finished stays."""
+    require(by, run.project, Role.RESEARCHER)
+    lifecycle.cancel(run)
+
+
+def retry_run(*, run: Run, by: User) -> None:
+    """Take a failed or cancelled run up where it stopped."""
+    require(by, run.project, Role.RESEARCHER)
+    run.refresh_from_db()
+    if run.status not in (Status.FAILED, Status.CANCELLED):
+        raise MoraError(f"only a failed or cancelled run can be retried; this one {_is(run)}")
+    lifecycle.retry(run)
+
+
+def _is(run: Run) -> str:
+    return "has succeeded" if run.status in ENDED else f"is {run.status}"
+
+
+def check_config(project: Project, config: RunConfig) -> None:
+    """Raises BadConfig where the configuration names what the project does not hold."""
+    errors = {**_check_policy(project, config), **_check_dimensions(project, config)}
+    for path, use in (("judges", config.judges), ("evaluate.judges", config.evaluate.judges)):
+        errors |= _check_judges(project, path, use)
+    sets = {f"rounds.{i}.prompts": r.prompts for i, r in enumerate(config.rounds)}
+    for path, name in {**sets, "evaluate.prompts": config.evaluate.prompts}.items():
+        if not _seeds(project, name).exists():
+            errors[path] = f"no prompt set {name!r} with prompts in it; import one"
+    if len(config.dimensions) < 2:
+        errors["dimensions"] = "mining needs two dimensions or more"
+    if errors:
+        raise BadConfig(errors)
+
+
+def _check_policy(project: Project, config: RunConfig) -> dict[str, str]:
+    policy = project.policies.filter(name=config.policy).first()
+    if policy is None:
+        return {"policy": f"no policy {config.policy!r} in this project"}
+    if not policy.folder:
+        return {"policy": f"{config.policy!r} has imported completions only, no model to sample"}
+    if not policy.path.is_dir():
+        return {"policy": f"the model folder of {config.policy!r} is gone"}
+    return {}
+
+
+def _check_dimensions(project: Project, config: RunConfig) -> dict[str, str]:
+    known = set(project.dimensions.values_list("name", flat=True))
+    unknown = [name for name in config.dimensions if name not in known]
+    return {"dimensions": f"not in this project: {', '.join(unknown)}"} if unknown else {}
+
+
+def _check_judges(project: Project, path: str, names: dict[str, str]) -> dict[str, str]:
+    errors = {}
+    for dimension, name in names.items():
+        judge = project.judges.filter(name=name).select_related("dimension").first()
+        if judge is None:
+            errors[f"{path}.{dimension}"] = f"no judge {name!r} in this project"
+        elif judge.dimension.name != dimension:
+            errors[f"{path}.{dimension}"] = f"judge {name!r} scores {judge.dimension.name}"
+        elif judge.engine == Judge.Engine.IMPORTED:
+            errors[f"{path}.{dimension}"] = f"judge {name!r} holds imported scores, it cannot judge"
+    return errors
+
+
+def _seeds(project: Project, set_name: str) -> "Any":
+    return Prompt.objects.filter(
+        prompt_set__project=project, prompt_set__name=set_name, parent=None
+    )
+
+
+def warnings(config: RunConfig) -> list[str]:
+    """What a researcher should know before starting: judges that pair and evaluate alike."""
+    both = [d for d in config.dimensions if config.judges[d] == config.evaluate.judges[d]]
+    return [
+        f"{name}: judge {config.judges[name]!r} both pairs and evaluates, so its own errors count"
+        " as gains"
+        for name in both
+    ]
