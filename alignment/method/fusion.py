@@ -19,10 +19,11 @@ LEAK_WORDS = 6
 
 _OPENERS = re.compile(
     r"(sure|certainly|of course|absolutely|here is|here's|here are|answer\s*:|as an ai\b"
-    r"|as a language model|(i am|i'm) (very |so )?(sorry,|sorry but|afraid)|sorry,|i apologi[sz]e"
-    r"|i (cannot|can't|can not|won't|will not|(am|'m) (unable|not able) to)"
-    r" (help|assist|provide|comply|fulfil|answer|do that|support|create|write|generate|share|give)"
-    r"|unfortunately, i\b)",
+    r"|as a language model|i(?: am|'m) (?:\w+ )?(?:sorry|afraid)(?:,| but| that)|sorry,"
+    r"|i apologi[sz]e|it(?: is|'s) not (?:appropriate|accurate)|unfortunately, i\b"
+    r"|(?:no, )?i(?: cannot| can't| can not| won't| will not|(?: am|'m) (?:unable|not able) to)"
+    r" (?:help|assist|provide|comply|fulfil|answer|do that|support|create|write|generate|share"
+    r"|give|suggest|satisfy))",
     re.IGNORECASE,
 )
 _TEMPLATE = re.compile(
