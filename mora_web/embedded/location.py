@@ -40,7 +40,20 @@ class Location:
     def url(self) -> str:
         """The database as a postgresql:// URL; the socket folder is its `host` parameter."""
         # The port is named because PGPORT in somebody's environment would move it.
-        return f"postgresql://{ROLE}@/{DATABASE}?host={quote(str(self.socket), safe='')}&port={PORT}"
+        return (
+            f"postgresql://{ROLE}@/{DATABASE}?host={quote(str(self.socket), safe='')}&port={PORT}"
+        )
+
+    @property
+    def link(self) -> Path:
+        """Where data is expected; a link to it when it lives elsewhere."""
+        return self.var / "postgres"
+
+    @property
+    def uses_home(self) -> bool:
+        """Whether anything lives outside the clone, beside a socket in /tmp."""
+        parents = {*self.data.parents, *self.socket.parents, *self.binaries.parents}
+        return self.home in parents
 
     @property
     def log(self) -> Path:
@@ -57,15 +70,15 @@ def location(base: Path) -> Location:
 
     Data is in var/postgres, and the socket in var/socket when its path is short enough. For root
     both, and the binaries, move to a folder of REACHABLE_HOME where the server's user cannot
-    enter the clone. Data that exists is used where it is and run by its owner.
+    enter the clone; var/postgres is then a link. Data that var/postgres names is used where it
+    is, for root by its owner.
     """
     var = var_directory(base)
     key = hashlib.sha256(os.fsencode(var)).hexdigest()[:16]
     home = REACHABLE_HOME / key
     as_root = os.geteuid() == 0
-    existing = (
-        _existing_cluster(var / "postgres", home / "postgres") if as_root else None
-    )
+    inside = var / "postgres"
+    existing = inside.resolve() if (inside / "PG_VERSION").exists() else None
     account = _server_account(existing) if as_root else _account(os.geteuid())
     package = _package()
 
@@ -84,19 +97,13 @@ def location(base: Path) -> Location:
     return Location(
         var=var,
         home=home,
-        data=existing or (var if reachable(var) else home) / "postgres",
+        data=existing or (inside if reachable(var) else home / "postgres"),
         socket=socket,
         package=package,
         binaries=installed if reachable(installed / "postgres") else copied,
         user=account.pw_name,
         uid=account.pw_uid,
         gid=account.pw_gid,
-    )
-
-
-def _existing_cluster(*folders: Path) -> Path | None:
-    return next(
-        (folder for folder in folders if (folder / "PG_VERSION").exists()), None
     )
 
 

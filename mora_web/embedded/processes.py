@@ -1,38 +1,51 @@
 """What /proc says of processes, and how to end them and everything they started.
 
 A pid alone names nobody for long, so a process is its pid and start time. What it started is
-found by a mark in the environment, which reaches every descendant in whatever session.
+found by a mark in the environment, which reaches every descendant in whatever session; and by
+its session, for a descendant that was given another environment.
 """
 
 import contextlib
 import os
+import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 PROC = Path("/proc")
+MARK = "MORA_SUPERVISED"
 LARGEST_LOG = 16 * 2**20  # bytes
+
+
+class Stat(NamedTuple):
+    """What identifies and places one process."""
+
+    parent: int
+    session: int
+    start_time: int  # clock ticks since boot
 
 
 def all_pids() -> list[int]:
     return [int(name) for name in os.listdir(PROC) if name.isdigit()]
 
 
-def start_time(pid: int) -> int | None:
-    """Clock ticks since boot at which the process began; None when it is gone or a zombie.
+def stat(pid: int) -> Stat | None:
+    """The process, or None when it is gone or a zombie.
 
     A zombie is gone: below an init that reaps nobody it would else live for ever.
     """
     try:
         fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         return None
-    return None if fields[0] in "ZX" else int(fields[19])
+    if fields[0] in "ZX":
+        return None
+    return Stat(int(fields[1]), int(fields[3]), int(fields[19]))
 
 
 def is_running(pid: int) -> bool:
-    return start_time(pid) is not None
+    return stat(pid) is not None
 
 
 def arguments(pid: int) -> list[str]:
@@ -51,26 +64,72 @@ def working_folder(pid: int) -> Path | None:
         return None
 
 
+def marked(owner: str) -> dict[int, str]:
+    """Every running process marked "OWNER:NAME", ourselves excepted, with its NAME."""
+    prefix = os.fsencode(f"{MARK}={owner}:")
+    found = {}
+    for pid in all_pids():
+        try:
+            entries = (PROC / str(pid) / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        for entry in entries:
+            if entry.startswith(prefix) and pid != os.getpid() and is_running(pid):
+                found[pid] = os.fsdecode(entry[len(prefix) :])
+    return found
+
+
+def descendants(roots: Collection[int]) -> set[int]:
+    """`roots`, their sessions, and all that these started and that still hangs below them."""
+    table = {pid: found for pid in all_pids() if (found := stat(pid)) is not None}
+    family = {pid for pid, found in table.items() if pid in roots or found.session in roots}
+    while more := {pid for pid, found in table.items() if found.parent in family} - family:
+        family |= more
+    return family
+
+
 def send(pid: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
 
 
 def wait_until_gone(pids: Iterable[int], seconds: float) -> bool:
-    """Wait until none of `pids` runs, reaping our own children; False after `seconds`."""
+    """Wait until none of `pids` runs; False after `seconds`."""
     deadline = time.monotonic() + seconds
     left = list(pids)
-    while left := [pid for pid in left if not _is_gone(pid)]:
+    while left := [pid for pid in left if is_running(pid)]:
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)
     return True
 
 
-def _is_gone(pid: int) -> bool:
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
-    return not is_running(pid)
+def end(
+    leaders: Collection[int], find: Callable[[], set[int]], *, seconds: float, leftover: float
+) -> None:
+    """End `leaders` and everything that `find` names, now or while this goes on.
+
+    The leaders get SIGTERM, so that each ends what it started, and `seconds` for it; what is
+    left when all have gone gets SIGTERM and `leftover` seconds. Then SIGKILL until nothing is.
+    """
+    seen: dict[int, int] = {}
+
+    def left() -> list[int]:
+        found = {pid: found.start_time for pid in find() if (found := stat(pid))}
+        seen.update(found)
+        return [pid for pid, began in seen.items() if (s := stat(pid)) and s.start_time == began]
+
+    left()
+    for pid in leaders:
+        send(pid, signal.SIGTERM)
+    if wait_until_gone(leaders, seconds) and (rest := left()):
+        for pid in rest:
+            send(pid, signal.SIGTERM)
+        wait_until_gone(rest, leftover)
+    while rest := left():
+        for pid in rest:
+            send(pid, signal.SIGKILL)
+        wait_until_gone(rest, 1.0)
 
 
 def open_log(path: Path) -> BinaryIO:

@@ -30,9 +30,7 @@ def folder_errors(folder: Path) -> Iterator[None]:
 
 
 def disk_full(folder: Path) -> SetupError:
-    return SetupError(
-        f"The disk that holds {folder} is full: free some space and start again."
-    )
+    return SetupError(f"The disk that holds {folder} is full: free some space and start again.")
 
 
 def check_port(host: str, port: int) -> None:
@@ -49,9 +47,7 @@ def check_port(host: str, port: int) -> None:
                     f"Port {port} of {host} is in use: stop what listens there "
                     "or choose another port with PORT=."
                 ) from error
-            raise SetupError(
-                f"Cannot listen on port {port} of {host}: {error}."
-            ) from error
+            raise SetupError(f"Cannot listen on port {port} of {host}: {error}.") from error
 
 
 def check_database(url: str, *, seconds: int = 5) -> None:
