@@ -11,6 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from mora_web.embedded import processes
 from mora_web.embedded.cluster import (
@@ -136,8 +137,8 @@ def stop(place: Location) -> None:
 def end_orphans(place: Location) -> None:
     """End the backends that a killed postmaster left: the next one refuses to start beside them.
 
-    They, and the server of a removed `var`, are known by their working folder. Where the kernel does not show that to us they end
-    by themselves, since each watches its postmaster.
+    They, and the server of a removed `var`, are known by their working folder. Where the kernel
+    does not show that to us they end by themselves, since each watches its postmaster.
     """
     if adopt(place) is not None:
         return
