@@ -1,0 +1,33 @@
+# `make demo` and `make test` are all a new clone needs; each installs what it lacks first.
+# PYTHON=/path/to/python3 chooses the interpreter, ARGS="..." is passed on, PORT=8000 moves the web.
+PYTHON ?= python3
+PY := .venv/bin/python
+
+.PHONY: demo up test check clean
+
+demo: .venv/installed  ## the whole method once, then the console until Ctrl-C
+	@exec $(PY) manage.py demo $(ARGS)
+
+up: .venv/installed  ## the console until Ctrl-C
+	@exec $(PY) manage.py up $(ARGS)
+
+test: .venv/installed-dev
+	@exec $(PY) -m pytest $(ARGS)
+
+check: .venv/installed-dev
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy alignment mora_web workers
+	.venv/bin/lint-imports
+	$(PY) manage.py makemigrations --check --dry-run
+	$(PY) manage.py check
+
+# var holds the database and the artifacts: removing that is up to its owner.
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/installed: requirements.txt
+	@sh bootstrap.sh "$(PYTHON)" requirements.txt $@
+
+.venv/installed-dev: requirements.txt requirements-dev.txt
+	@sh bootstrap.sh "$(PYTHON)" requirements-dev.txt $@
