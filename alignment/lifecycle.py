@@ -178,7 +178,8 @@ def _named(stage: Stage) -> dict[str, str | None]:
     named: dict[str, str | None] = {}
     if policy := config.get("policy"):
         named["policy"] = Policy.objects.get(project=project, name=policy).sha256
-    sets = [config.get("prompts", {}).get("set"), config.get("evaluate", {}).get("prompts")]
+    prompts = config.get("prompts", {})
+    sets = [prompts.get("set"), prompts.get("held_out"), config.get("evaluate", {}).get("prompts")]
     for name in filter(None, sets):
         with connection.cursor() as cursor:
             cursor.execute(

@@ -12,10 +12,10 @@ from csp.constants import NONE, SELF, UNSAFE_INLINE
 from django.core.management.utils import get_random_secret_key
 from psycopg.conninfo import conninfo_to_dict
 
-from mora_web.embedded import postgres
+from mora_web.embedded.location import location, var_directory
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-VAR = postgres.var_directory(BASE_DIR)
+VAR = var_directory(BASE_DIR)
 
 
 def _secret_key() -> str:
@@ -100,7 +100,7 @@ TEMPLATES = [
 ]
 
 DATABASE_URL = os.environ.get("DATABASE_URL")
-DATABASES = {"default": _database(DATABASE_URL or postgres.location(BASE_DIR).url)}
+DATABASES = {"default": _database(DATABASE_URL or location(BASE_DIR).url)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", "filesystem://")

@@ -53,7 +53,9 @@ def settings(config: RunConfig, kind: str, number: int) -> dict[str, Any]:
     a_round = whole["rounds"][number - 1] if number else None
     sampling = {"sample": whole["sample"], "seed": config.seed}
     if kind == "sample":
-        return {**sampling, "policy": config.policy, "prompts": _prompts(a_round)}
+        held_out = config.evaluate.prompts
+        prompts = {"set": a_round["prompts"], "limit": a_round["limit"], "held_out": held_out}
+        return {**sampling, "policy": config.policy, "prompts": prompts}
     if kind == "resample":
         n = config.resample_n or config.sample.n
         return {**sampling, "sample": {**whole["sample"], "n": n}}
@@ -74,11 +76,6 @@ def settings(config: RunConfig, kind: str, number: int) -> dict[str, Any]:
         evaluate = {**sampling, "sample": {**whole["sample"], "n": n}}
         return {**evaluate, "evaluate": whole["evaluate"], "policy": config.policy}
     raise ValueError(f"no stage of kind {kind!r}")
-
-
-def _prompts(a_round: dict[str, Any] | None) -> dict[str, Any]:
-    assert a_round is not None, "sampling belongs to a round"
-    return {"set": a_round["prompts"], "limit": a_round["limit"]}
 
 
 def _aim(whole: dict[str, Any], number: int) -> dict[str, Any]:

@@ -1,0 +1,160 @@
+"""A child process that holds one engine, as its worker sees it.
+
+Requests and replies are JSON lines over its standard input and output (workers/engines/child.py
+is the other side); its standard error is the log. Between the two stands workers/launcher.py.
+"""
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+from alignment.method.errors import MoraError
+
+ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS = 600.0
+Log = Callable[[str], None]
+
+
+class ChildDied(Exception):
+    """The child ended before it answered."""
+
+
+class Stopped(Exception):
+    """The caller's stop event was set; the child has been ended."""
+
+
+class EngineError(Exception):
+    """An engine raised something that was not foreseen; the message holds its traceback."""
+
+
+class Child:
+    """Starts at once; `call` blocks until the engine has loaded. Not for several threads."""
+
+    def __init__(self, spec: dict[str, Any], log: Log, *, python: str = sys.executable) -> None:
+        self.spec = spec
+        self.log = log
+        self.version = ""
+        self._frames: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._number = 0
+        lifeline, self._lifeline = os.pipe()
+        launcher = [sys.executable, str(ROOT / "workers" / "launcher.py"), str(lifeline)]
+        try:
+            self._process = subprocess.Popen(
+                [*launcher, python, "-m", "workers.engines.child", json.dumps(spec)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=(lifeline,),
+                cwd=ROOT,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,
+            )
+        finally:
+            os.close(lifeline)
+        assert self._process.stdout and self._process.stderr
+        for target, stream in (
+            (self._read_frames, self._process.stdout),
+            (self._read_log, self._process.stderr),
+        ):
+            threading.Thread(target=target, args=(stream,), daemon=True).start()
+
+    def call(
+        self,
+        name: str,
+        args: dict[str, Any],
+        *,
+        stop: threading.Event,
+        on_progress: Callable[[dict[str, Any]], None] | None = None,
+    ) -> Any:
+        """The engine's result. Raises MoraError, EngineError, ChildDied or Stopped."""
+        if not self.version:
+            self._await_ready(stop)
+        self._number += 1
+        request = json.dumps({"id": self._number, "call": name, "args": args})
+        try:
+            assert self._process.stdin
+            self._process.stdin.write(request + "\n")
+            self._process.stdin.flush()
+        except OSError:
+            raise self._died() from None
+        while True:
+            frame = self._next(stop)
+            if "progress" in frame:
+                if on_progress:
+                    on_progress(frame["progress"])
+            elif frame.get("id") == self._number:
+                return self._result(frame)
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def end(self) -> None:
+        """End the child and all its descendants; returns when none is left."""
+        if self._lifeline >= 0:
+            os.close(self._lifeline)
+            self._lifeline = -1
+        self._process.wait()
+        with contextlib.suppress(OSError):
+            assert self._process.stdin
+            self._process.stdin.close()
+
+    def _await_ready(self, stop: threading.Event) -> None:
+        frame = self._next(stop, START_SECONDS)
+        if "error" in frame:
+            self.end()
+        self.version = str(self._result({"result": frame.get("ready"), **frame})["version"])
+
+    def _next(self, stop: threading.Event, seconds: float = float("inf")) -> dict[str, Any]:
+        waited = 0.0
+        while waited < seconds:
+            try:
+                frame = self._frames.get(timeout=0.05)
+            except queue.Empty:
+                waited += 0.05
+                if stop.is_set():
+                    self.end()
+                    raise Stopped from None
+                continue
+            if frame is None:
+                raise Stopped if stop.is_set() else self._died()
+            return frame
+        self.end()
+        raise MoraError(f"the engine {self.spec['engine']} did not load in {seconds:.0f} s")
+
+    @staticmethod
+    def _result(frame: dict[str, Any]) -> Any:
+        error = frame.get("error")
+        if error is None:
+            return frame["result"]
+        if error["kind"] == "MoraError":
+            raise MoraError(error["message"])
+        raise EngineError(f"{error['kind']}: {error['message']}\n{error.get('traceback', '')}")
+
+    def _died(self) -> ChildDied:
+        self.end()
+        status = self._process.returncode
+        if status > 128:
+            name = signal.Signals(status - 128).name
+            hint = "; out of memory is the usual cause" if name == "SIGKILL" else ""
+            return ChildDied(f"the engine's process was ended by {name}{hint}")
+        return ChildDied(f"the engine's process ended with status {status}; see the stage's log")
+
+    def _read_frames(self, stream: TextIO) -> None:
+        for line in stream:
+            self._frames.put(json.loads(line))
+        self._frames.put(None)
+
+    def _read_log(self, stream: TextIO) -> None:
+        for line in stream:
+            self.log(line.rstrip("\n"))

@@ -1,0 +1,47 @@
+"""Evaluate: the run's policy on held-out prompts, by judges that took no part in pairing.
+
+Part 0 samples, part 1 scores what part 0 sampled; the chunks of both are the same prompts.
+"""
+
+from alignment.models import Evaluation, Prompt, Sampling, Stage
+from workers import store
+from workers.stages import sampling, scoring
+from workers.stages.job import ChunkPlan, Job, Outcome, Write
+
+
+def plan(stage: Stage) -> list[ChunkPlan]:
+    sampled = sampling.plan_sampling(stage, prompts_of(stage))
+    scores = [ChunkPlan(index=c.index, items=c.items, size=0, part=1) for c in sampled]
+    return [*sampled, *scores]
+
+
+def prompts_of(stage: Stage) -> list[Prompt]:
+    """The held-out prompts, the same ones for every policy of the run."""
+    asked = stage.config["evaluate"]
+    return sampling.seeds_of(stage, asked["prompts"], "held out")[: asked["limit"]]
+
+
+def work(job: Job) -> Write:
+    if job.claim.part == 0:
+        return sampling.sample(job, job.stage.sampling)
+    return scoring.score(job, job.stage, job.stage.config["evaluate"]["judges"])
+
+
+def finish(stage: Stage) -> Outcome:
+    sampled = Sampling.objects.get(stage=stage)
+    judges = store.judges(stage.run.project, stage.config["evaluate"]["judges"].values())
+    evaluation = Evaluation.objects.create(
+        project=stage.run.project,
+        stage=stage,
+        policy=sampled.policy,
+        sampling=sampled,
+        label=label_of(stage),
+    )
+    evaluation.judges.set(judges)
+    left_out = scoring.left_out(stage, stage.config["evaluate"]["judges"])
+    return Outcome(facts={**sampling.finish(stage).facts, "left_out": left_out})
+
+
+def label_of(stage: Stage) -> str:
+    """How the evaluated policy is called in tables and plots of its run."""
+    return f"{stage.run.name}: {f'after round {stage.round}' if stage.round else 'start'}"

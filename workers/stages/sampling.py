@@ -1,0 +1,117 @@
+"""Sample and resample: rollouts of the round's policy on its prompts.
+
+A chunk is one padded batch of prompts of like length, fixed at planning, since the engine seeds
+a batch from its members. Sampling again for rewrites (self-play) is the same code.
+"""
+
+from typing import Any
+
+from alignment.method.seeds import seed_of
+from alignment.method.splits import held_in
+from alignment.models import Prompt, Rollout, Sampling, Stage
+from workers import store
+from workers.stages.job import (
+    ChunkPlan,
+    Job,
+    Outcome,
+    Write,
+    before,
+    cut,
+    model_spec,
+    policy_before,
+)
+
+
+def plan(stage: Stage) -> list[ChunkPlan]:
+    prompts = round_prompts(stage) if stage.kind == "sample" else approved(stage)
+    return plan_sampling(stage, prompts)
+
+
+def plan_sampling(stage: Stage, prompts: list[Prompt], part: int = 0) -> list[ChunkPlan]:
+    """Open the stage's sampling and batch the prompts by length."""
+    params = stage.config["sample"]
+    policy = policy_before(stage)
+    Sampling.objects.create(
+        project=stage.run.project,
+        stage=stage,
+        policy=policy,
+        policy_sha256=policy.sha256,
+        params=params,
+        engine=params["engine"],
+    )
+    prompts = sorted(prompts, key=lambda p: (len(p.text), p.key))
+    batches = cut([p.pk for p in prompts], params["chunk_prompts"])
+    return [
+        ChunkPlan(index=i, items=items, size=len(items) * params["n"], part=part)
+        for i, items in enumerate(batches)
+    ]
+
+
+def round_prompts(stage: Stage) -> list[Prompt]:
+    """The seeds of the round's prompt set that are not held out, up to its limit."""
+    chosen = stage.config["prompts"]
+    prompts = seeds_of(stage, chosen["set"], "prompts")
+    held_out = [p.text for p in seeds_of(stage, chosen["held_out"], "held out")]
+    mask = held_in([p.text for p in prompts], held_out)
+    kept = [p for p, inside in zip(prompts, mask, strict=True) if inside]
+    stage.facts = {"held_out": len(prompts) - len(kept)}
+    stage.save(update_fields=("facts",))
+    return kept[: chosen["limit"]]
+
+
+def seeds_of(stage: Stage, set_name: str, use: str) -> list[Prompt]:
+    """A set's seeds in the run's seeded order."""
+    seeds = Prompt.objects.filter(
+        prompt_set__project=stage.run.project_id, prompt_set__name=set_name, parent=None
+    )
+    return sorted(seeds, key=lambda p: seed_of(stage.config["seed"], use, p.key))
+
+
+def approved(stage: Stage) -> list[Prompt]:
+    """The prompts that went on from the round's review."""
+    review = before(stage, "review")
+    return list(Prompt.objects.filter(outcome_of__stage=review.source).distinct())
+
+
+def work(job: Job) -> Write:
+    return sample(job, job.stage.sampling)
+
+
+def sample(job: Job, sampling: Sampling) -> Write:
+    """Rollouts of the chunk's prompts; what to write of them."""
+    stage, prompts, params = job.stage, job.prompts(), sampling.params
+    seeds = [
+        [
+            seed_of(stage.config["seed"], stage.kind, stage.round, p.key, i)
+            for i in range(params["n"])
+        ]
+        for p in prompts
+    ]
+    spec = model_spec(sampling.policy, params["engine"])
+    asked = {name: params[name] for name in ("temperature", "top_p", "max_new_tokens")}
+    args = {"prompts": [p.text for p in prompts], "seeds": seeds, "params": asked}
+    completions = job.call(spec, "sample", args)
+    version = job.slot.child(spec).version
+
+    def write() -> None:
+        Sampling.objects.filter(pk=sampling.pk, engine_version="").update(engine_version=version)
+        store.write_rollouts(sampling.pk, _rows(prompts, completions, seeds))
+
+    return write
+
+
+def _rows(
+    prompts: list[Prompt], completions: list[list[dict[str, Any]]], seeds: list[list[int]]
+) -> list[tuple[Any, ...]]:
+    return [
+        (prompt.pk, i, c["text"].replace("\x00", ""), c["tokens"], c["finish_reason"], seed)
+        for prompt, row, own in zip(prompts, completions, seeds, strict=True)
+        for i, (c, seed) in enumerate(zip(row, own, strict=True))
+    ]
+
+
+def finish(stage: Stage) -> Outcome:
+    rollouts = Rollout.objects.filter(sampling__stage=stage)
+    stopped = rollouts.filter(finish_reason="length").count()
+    facts = {"rollouts": rollouts.count(), "stopped_by_length": stopped}
+    return Outcome(empty="" if facts["rollouts"] else "no prompts to sample", facts=facts)

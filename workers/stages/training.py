@@ -1,0 +1,100 @@
+"""Train: DPO with LoRA from the round's policy, which is also the reference.
+
+One chunk. Its work folder survives attempts, so a redone chunk resumes from its last checkpoint.
+Metrics are rows as they come, each under the claim's fence.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from alignment import lifecycle
+from alignment.models import Pair, Policy, Prompt, Stage, TrainingStep
+from workers import claims
+from workers.stages.job import ChunkPlan, Job, Outcome, Write, before, model_spec, policy_before
+from workers.stages.sampling import approved
+
+PROBES = 16
+
+
+def plan(stage: Stage) -> list[ChunkPlan]:
+    return [ChunkPlan(index=0, items=[], size=steps_of(stage))]
+
+
+def steps_of(stage: Stage) -> int:
+    """Optimizer steps that the stage will take."""
+    train = stage.config["train"]
+    pairs = before(stage, "pair").source.pairs.count()
+    per_epoch = -(-pairs // train["batch_pairs"])
+    return int(per_epoch * train["epochs"])
+
+
+def work(job: Job) -> Write:
+    stage = job.stage
+    start = policy_before(stage)
+    folder = Path("runs") / str(stage.run_id) / f"stage-{stage.position}"
+    pairs = before(stage, "pair").source.pairs.select_related("prompt", "chosen", "rejected")
+    args = {
+        "pairs": [_pair(p) for p in pairs.order_by("prompt__key", "chosen__index")],
+        "config": stage.config["train"],
+        "seed": stage.config["seed"],
+        "directory": str(settings.ARTIFACTS / folder),
+        "probes": [p.text for p in _probes(stage)],
+    }
+    spec = model_spec(start, "trl")
+    result = job.call(spec, "train", args, on_progress=lambda frame: _mark(job, frame))
+
+    def write() -> None:
+        Policy.objects.create(
+            project=stage.run.project,
+            name=f"{stage.run.name} round {stage.round}",
+            folder=str(folder / Path(result["merged"]).relative_to(args["directory"])),
+            adapter=str(folder / Path(result["adapter"]).relative_to(args["directory"])),
+            sha256=result["sha256"]["merged"],
+            adapter_sha256=result["sha256"]["adapter"],
+            parent=start,
+            stage=stage,
+            facts=result,
+        )
+        # Closing adds the chunk's size once more to what the steps have counted.
+        size = job.claim.size
+        Stage.objects.filter(pk=stage.pk).update(facts=_facts(result), done=0, total=size)
+
+    return write
+
+
+def _pair(pair: Pair) -> dict[str, str]:
+    return {
+        "prompt": pair.prompt.text,
+        "chosen": pair.chosen.text,
+        "rejected": pair.rejected.text,
+    }
+
+
+def _probes(stage: Stage) -> list[Prompt]:
+    """A fixed probe set for the collapse gauge: the round's first approved rewrites by key."""
+    return sorted(approved(stage), key=lambda p: p.key)[:PROBES]
+
+
+def _mark(job: Job, frame: dict[str, Any]) -> None:
+    """Keep a training step's metrics, if the claim is still ours."""
+    with transaction.atomic():
+        claims.hold(job.claim)
+        TrainingStep.objects.update_or_create(
+            stage=job.stage, step=frame["step"], defaults={"metrics": frame["metrics"]}
+        )
+        Stage.objects.filter(pk=job.stage.pk).update(done=frame["step"], total=frame["steps"])
+        progress = {"stage": job.stage.pk, "done": frame["step"], "total": frame["steps"]}
+        lifecycle.emit(job.stage.run_id, "progress", progress)
+
+
+def _facts(result: dict[str, Any]) -> dict[str, Any]:
+    names = ("loss_step1", "gates", "collapse", "dropped_by_truncation", "steps", "sha256")
+    return {name: result[name] for name in names}
+
+
+def finish(stage: Stage) -> Outcome:
+    failed = [gate["name"] for gate in stage.facts.get("gates", []) if not gate["passed"]]
+    return Outcome(facts={"gates_failed": failed, "policy": stage.policy.name})

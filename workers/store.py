@@ -1,0 +1,103 @@
+"""Rows to records and back: the only translation between the database and the method.
+
+Bulk rows go in by COPY. Nothing here commits: callers write inside `claims.close`.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from django.db import connection
+
+from alignment.method import records
+from alignment.models import Dimension, Judge, Project, Rollout, Stage
+
+
+def dimensions(project: Project, names: Sequence[str]) -> tuple[records.Dimension, ...]:
+    """The project's dimensions as records, in the order named."""
+    rows = {d.name: d for d in project.dimensions.filter(name__in=names)}
+    return tuple(record_of(rows[name]) for name in names)
+
+
+def record_of(row: Dimension) -> records.Dimension:
+    return records.Dimension(
+        name=row.name,
+        scale_low=row.scale_low,
+        scale_high=row.scale_high,
+        bar=row.bar,
+        higher_is_better=row.higher_is_better,
+    )
+
+
+def judges(project: Project, names: Iterable[str]) -> list[Judge]:
+    """The project's judges with their dimensions, in the order named."""
+    rows = {j.name: j for j in project.judges.select_related("dimension")}
+    return [rows[name] for name in names]
+
+
+def copy_in(table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows by COPY into a table of ours."""
+    with connection.cursor() as wrapped:
+        statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
+        with wrapped.cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
+
+
+def write_rollouts(sampling_id: int, rows: Iterable[Sequence[Any]]) -> None:
+    """Rollouts as (prompt id, index, text, tokens, finish_reason, seed)."""
+    columns = ("sampling_id", "prompt_id", '"index"', "text", "tokens", "finish_reason", "seed")
+    copy_in("alignment_rollout", columns, ((sampling_id, *row) for row in rows))
+
+
+def write_scores(
+    judge: Judge, rollouts: Sequence[int], judgements: Sequence[dict[str, Any]]
+) -> None:
+    """A judge's replies on rollouts, in parallel; the reward is the raw score on the scale."""
+    assert len(rollouts) == len(judgements), (len(rollouts), len(judgements))
+    raw = np.array([np.nan if j["raw"] is None else j["raw"] for j in judgements], dtype=float)
+    rewards = record_of(judge.dimension).normalise(raw)
+    columns = ("rollout_id", "judge_id", "judge_version", "raw", "reward", "reply", "reason")
+    rows = (
+        (rollout, judge.pk, judge.version, _number(r), _number(reward), j["reply"], j["reason"])
+        for rollout, r, reward, j in zip(rollouts, raw, rewards, judgements, strict=True)
+    )
+    copy_in("alignment_score", columns, rows)
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+class ScoredRollouts:
+    """The rollouts of one prompt with their raw scores (n, K) by the stage's judges."""
+
+    def __init__(self, rollouts: list[Rollout], raw: records.Floats) -> None:
+        self.rollouts = rollouts
+        self.raw = raw
+
+
+def scored(
+    sampling_stage: Stage, prompt_ids: Sequence[int], by: Sequence[Judge]
+) -> dict[int, ScoredRollouts]:
+    """Per prompt its rollouts of a sampling, by index, and raw scores (n, K); NaN for none."""
+    rollouts = Rollout.objects.filter(
+        sampling__stage=sampling_stage.source, prompt_id__in=prompt_ids
+    ).order_by("prompt_id", "index")
+    grouped: dict[int, list[Rollout]] = {prompt: [] for prompt in prompt_ids}
+    place: dict[int, tuple[int, int]] = {}
+    for rollout in rollouts:
+        place[rollout.pk] = (rollout.prompt_id, len(grouped[rollout.prompt_id]))
+        grouped[rollout.prompt_id].append(rollout)
+    raw = {p: np.full((len(rows), len(by)), np.nan) for p, rows in grouped.items()}
+    with connection.cursor() as cursor:
+        for k, judge in enumerate(by):
+            cursor.execute(
+                "SELECT s.rollout_id, s.raw FROM alignment_score s"
+                " WHERE s.judge_id = %s AND s.raw IS NOT NULL AND s.rollout_id = ANY(%s)",
+                [judge.pk, list(place)],
+            )
+            for rollout_id, value in cursor.fetchall():
+                prompt, row = place[rollout_id]
+                raw[prompt][row, k] = value
+    return {p: ScoredRollouts(rows, raw[p]) for p, rows in grouped.items()}

@@ -1,0 +1,137 @@
+"""The one Celery task: come and help with a stage.
+
+A helper plans the stage if nobody has, claims its chunks until none is left, and then looks for
+another stage of its queue. One wrapper handles every error of a stage's work. Bells may be lost,
+doubled or late without harm.
+"""
+
+import logging
+import os
+import socket
+import threading
+import time
+import traceback
+from collections.abc import Callable
+
+from celery import shared_task
+from django.db import InterfaceError, OperationalError, connection, transaction
+
+from alignment import dispatch, lifecycle
+from alignment.method.errors import MoraError
+from alignment.models import Chunk, Stage, Status
+from workers import claims, presence, slots, stages  # noqa: F401 (presence listens to signals)
+from workers.child import ChildDied, Stopped
+from workers.watch import Watch
+
+log = logging.getLogger(__name__)
+OWNER = f"{socket.gethostname()}/{os.getpid()}"
+CLOSE_SECONDS = 120.0  # how long a finished chunk waits for a database that is away
+
+
+@shared_task(name="workers.help", ignore_result=True)  # type: ignore[untyped-decorator]
+def help(stage_id: int) -> None:
+    """Work on the stage, then on any other of its queue, until there is nothing to claim."""
+    slot = slots.mine()
+    slot.busy = True
+    try:
+        stage = Stage.objects.filter(pk=stage_id).first()
+        while stage is not None and not slots.stopping.is_set():
+            help_with(stage, slot)
+            stage = _next_stage(dispatch.queue_of(stage.kind))
+    except (OperationalError, InterfaceError) as error:
+        log.warning("the database is away, the sweeper will ring again: %s", error)
+    finally:
+        slot.busy = False
+        connection.close()
+
+
+def _next_stage(queue: str) -> Stage | None:
+    """The oldest stage of the queue that has something to claim, or is still to be planned."""
+    kinds = [kind for kind in stages.HANDLERS if dispatch.queue_of(kind) == queue]
+    live = Stage.objects.filter(kind__in=kinds)
+    queued = live.filter(status=Status.QUEUED)
+    running = live.filter(status=Status.RUNNING, chunks__state=Chunk.State.OPEN)
+    return (queued | running).distinct().order_by("queued_at").first()
+
+
+def help_with(stage: Stage, slot: slots.Slot) -> None:
+    """Plan the stage if it is queued, then claim and work on its chunks."""
+    if stage.status == Status.QUEUED:
+        begin(stage)
+    while not slots.stopping.is_set():
+        claim = claims.claim(stage.pk, f"{OWNER}/{threading.get_ident()}")
+        if claim is None:
+            return
+        work_on(claim, slot)
+
+
+def begin(stage: Stage) -> None:
+    """Plan a queued stage and set it running; where it has no work left, end it."""
+    try:
+        with transaction.atomic():
+            stage = (
+                Stage.objects.select_for_update().select_related("run__project").get(pk=stage.pk)
+            )
+            if stage.status != Status.QUEUED:
+                return
+            if not stage.chunks.exists():
+                stages.plan(stage)
+            lifecycle.move(stage, Status.RUNNING)
+            if not stage.chunks.exclude(state=Chunk.State.DONE).exists():
+                stages.finish(stage)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        fail(stage.pk, error)
+
+
+def work_on(claim: claims.Claim, slot: slots.Slot) -> None:
+    """Do a claimed chunk and close it, whatever happens."""
+    stage = Stage.objects.select_related("run__project").get(pk=claim.stage)
+    slot.stage_id = stage.pk
+    watch = Watch(claim)
+    try:
+        job = stages.Job(stage=stage, claim=claim, slot=slot, stop=watch.stop)
+        write = stages.HANDLERS[stage.kind].work(job)
+        _close(claim, write)
+    except (claims.Fenced, Stopped):
+        slot.end_children()
+        claims.give_back(claim)
+    except ChildDied as death:
+        if watch.stop.is_set():
+            claims.give_back(claim)
+        elif sentence := claims.count_death(claim, str(death)):
+            fail(stage.pk, MoraError(sentence))
+    except (OperationalError, InterfaceError):
+        raise  # the lease runs out, and the chunk is open again
+    except Exception as error:
+        fail(stage.pk, error)
+        claims.give_back(claim)
+    finally:
+        watch.end()
+
+
+def _close(claim: claims.Claim, write: Callable[[], None]) -> None:
+    """Close the chunk, again and again while the database is away."""
+    deadline = time.monotonic() + CLOSE_SECONDS
+    while True:
+        try:
+            return claims.close(claim, write, stages.finish)
+        except (OperationalError, InterfaceError):
+            connection.close()
+            if time.monotonic() > deadline or slots.stopping.is_set():
+                raise
+            time.sleep(0.5)
+
+
+def fail(stage_id: int, error: Exception) -> None:
+    """Fail the stage with its cause: an expected error's sentence, or a defect's traceback."""
+    stage = Stage.objects.get(pk=stage_id)
+    expected = isinstance(error, MoraError)
+    trace = "" if expected else "".join(traceback.format_exception(error))
+    reason = str(error) if expected else f"unforeseen {type(error).__name__}: {error}"
+    log.error("%s failed: %s", stage, trace or reason)
+    try:
+        lifecycle.fail(stage, reason.replace("\x00", ""), trace.replace("\x00", ""))
+    except lifecycle.Stale:
+        claims.settle(stage_id)
