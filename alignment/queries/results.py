@@ -1,0 +1,183 @@
+"""Figures of evaluations, computed from their stored scores: the policy table, the points and
+front of a project, and the summary that `make demo` prints.
+
+Nothing here is stored. The bootstrap's seed is fixed, so the same scores always give the same
+figures. Means, intervals and volumes are defined in `alignment.method`.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from django.db.models import Q, QuerySet
+
+from alignment.method import pareto as fronts
+from alignment.method.resampling import Estimate
+from alignment.method.statistics import policy_summary
+from alignment.models import Evaluation, Project, Status
+from alignment.queries.scores import EvaluationScores, evaluation_scores
+
+SEED = 0
+MOST_POINTS = 200
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """A policy on one dimension: mean reward and pass rate over `n` valid scores, each with its
+    95 % interval; None where undefined. invalid: scores the judge could not give."""
+
+    mean: float | None
+    mean_ci: Interval | None
+    pass_rate: float | None
+    pass_rate_ci: Interval | None
+    n: int
+    invalid: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyRow:
+    """One evaluation's line of the policy table.
+
+    rewards: by dimension, in the project's order. joint_pass_rate: over the rollouts valid on
+    every dimension, None without any. hypervolume: of the mean reward vector against 0. prompts,
+    rollouts: how many. invalid_share: of all scores asked for; cut_share: of rollouts stopped by
+    length. comparison: equal for evaluations by the same judges on the same prompt sets, which
+    alone may be compared.
+    """
+
+    evaluation: Evaluation
+    name: str
+    rewards: dict[str, Figures]
+    joint_pass_rate: float | None
+    joint_pass_rate_ci: Interval | None
+    hypervolume: float | None
+    prompts: int
+    rollouts: int
+    invalid_share: float | None
+    cut_share: float | None
+    comparison: tuple[tuple[int, ...], tuple[int, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A policy's mean reward vector beside those it may be compared with.
+
+    on_front: no compared point dominates it; contribution: the hypervolume lost without it. Both
+    are None where a dimension has no mean.
+    """
+
+    row: PolicyRow
+    on_front: bool | None
+    contribution: float | None
+
+
+def policy_table(evaluations: Iterable[Evaluation]) -> list[PolicyRow]:
+    """The figures of each evaluation, in the order given."""
+    return [_policy_row(evaluation) for evaluation in evaluations]
+
+
+def pareto(project: Project) -> list[Point]:
+    """A project's latest evaluations as points, oldest first, with front and contributions.
+
+    Fronts are taken among evaluations by the same judges on the same prompt sets.
+    """
+    latest = finished_evaluations(project).order_by("-pk")[:MOST_POINTS]
+    table = policy_table(reversed(latest))
+    placed = {point.row.evaluation.pk: point for point in _placed(table)}
+    return [
+        placed.get(row.evaluation.pk) or Point(row=row, on_front=None, contribution=None)
+        for row in table
+    ]
+
+
+def finished_evaluations(project: Project) -> "QuerySet[Evaluation]":
+    """The project's evaluations whose scores are complete: imported, or of a finished stage."""
+    complete = Q(stage=None) | Q(stage__status=Status.SUCCEEDED)
+    found = project.evaluations.filter(complete)
+    return found.select_related("policy", "stage__run").prefetch_related("judges__dimension")
+
+
+def summary_json(row: PolicyRow) -> dict[str, Any]:
+    """A line of the policy table as `make demo` writes it."""
+    rewards = {
+        name: {
+            "mean": f.mean,
+            "mean_ci": f.mean_ci,
+            "pass_rate": f.pass_rate,
+            "pass_rate_ci": f.pass_rate_ci,
+        }
+        for name, f in row.rewards.items()
+    }
+    return {
+        "name": row.name,
+        "rewards": rewards,
+        "joint_pass_rate": row.joint_pass_rate,
+        "joint_pass_rate_ci": row.joint_pass_rate_ci,
+        "hypervolume": row.hypervolume,
+    }
+
+
+def _policy_row(evaluation: Evaluation) -> PolicyRow:
+    scores = evaluation_scores(evaluation)
+    summary = policy_summary(scores.dims, scores.raw, scores.parent, seed=SEED)
+    means = [estimate.value for estimate in summary.rewards]
+    known = [mean for mean in means if mean is not None]
+    return PolicyRow(
+        evaluation=evaluation,
+        name=evaluation.label,
+        rewards={
+            d.name: _figures(summary.rewards[k], summary.pass_rates[k], int(scores.invalid[k]))
+            for k, d in enumerate(scores.dims)
+        },
+        joint_pass_rate=summary.joint_pass_rate.value,
+        joint_pass_rate_ci=_interval(summary.joint_pass_rate),
+        hypervolume=fronts.hypervolume([known]) if len(known) == len(means) else None,
+        prompts=len(np.unique(scores.prompt)),
+        rollouts=len(scores.raw),
+        invalid_share=_share(int(scores.invalid.sum()), int(scores.asked.sum())),
+        cut_share=_share(int(scores.cut.sum()), len(scores.cut)),
+        comparison=_comparison(evaluation, scores),
+    )
+
+
+def _comparison(
+    evaluation: Evaluation, scores: EvaluationScores
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return tuple(sorted(judge.pk for judge in evaluation.judges.all())), scores.prompt_sets
+
+
+def _figures(reward: Estimate, passed: Estimate, invalid: int) -> Figures:
+    return Figures(
+        mean=reward.value,
+        mean_ci=_interval(reward),
+        pass_rate=passed.value,
+        pass_rate_ci=_interval(passed),
+        n=reward.n,
+        invalid=invalid,
+    )
+
+
+def _interval(estimate: Estimate) -> Interval | None:
+    if estimate.low is None or estimate.high is None:
+        return None
+    return estimate.low, estimate.high
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _placed(table: list[PolicyRow]) -> Iterator[Point]:
+    """The points that have a mean on every dimension, each among those it is compared with."""
+    groups: dict[object, list[tuple[PolicyRow, list[float]]]] = {}
+    for row in table:
+        means = [f.mean for f in row.rewards.values() if f.mean is not None]
+        if len(means) == len(row.rewards):
+            groups.setdefault(row.comparison, []).append((row, means))
+    for group in groups.values():
+        points = [means for _, means in group]
+        mask, lost = fronts.front_mask(points), fronts.contributions(points)
+        for i, (row, _) in enumerate(group):
+            yield Point(row=row, on_front=bool(mask[i]), contribution=float(lost[i]))

@@ -1,0 +1,57 @@
+"""Points, front and contributions of a project's evaluations."""
+
+from typing import Any
+
+import pytest
+
+from alignment.models import Evaluation, Project, Run, Stage, Status
+from alignment.queries.results import pareto
+from tests.results.conftest import MakeEvaluation
+
+
+def points_of(project: Project) -> dict[str, Any]:
+    return {p.row.name: (p.on_front, p.contribution) for p in pareto(project)}
+
+
+def test_the_front_holds_what_nothing_dominates(
+    project: Project, make_evaluation: MakeEvaluation
+) -> None:
+    make_evaluation("safe", [("a", "stop", [2, 1])])  # 0.25, 1
+    make_evaluation("useful", [("a", "stop", [5, 0.5])])  # 1, 0.5
+    make_evaluation("dominated", [("a", "stop", [2, 0.5])])  # 0.25, 0.5
+    points = points_of(project)
+    assert list(points) == ["safe", "useful", "dominated"]
+    assert points["safe"] == (True, pytest.approx(0.25 * 0.5))
+    assert points["useful"] == (True, pytest.approx(0.75 * 0.5))
+    assert points["dominated"] == (False, 0)
+
+
+def test_a_policy_without_a_mean_on_some_dimension_has_no_place(
+    project: Project, make_evaluation: MakeEvaluation
+) -> None:
+    make_evaluation("whole", [("a", "stop", [2, 1])])
+    make_evaluation("half", [("a", "stop", [5, ""])])
+    assert points_of(project) == {"whole": (True, pytest.approx(0.25)), "half": (None, None)}
+
+
+def test_policies_on_other_prompts_are_not_compared(
+    project: Project, make_evaluation: MakeEvaluation
+) -> None:
+    make_evaluation("better", [("a", "stop", [5, 1])])
+    make_evaluation("elsewhere", [("a", "stop", [2, 0.5])], prompt_set="T")
+    assert points_of(project)["elsewhere"] == (True, pytest.approx(0.125))
+
+
+def test_an_unfinished_evaluation_is_not_shown(
+    project: Project, make_evaluation: MakeEvaluation
+) -> None:
+    run = Run.objects.create(project=project, name="r", config={})
+    stage = Stage.objects.create(run=run, position=0, round=0, kind="evaluate", config={})
+    evaluation: Evaluation = make_evaluation("start", [("a", "stop", [5, 1])], stage=stage)
+    assert pareto(project) == []
+    Stage.objects.filter(pk=stage.pk).update(status=Status.SUCCEEDED)
+    assert [p.row.evaluation for p in pareto(project)] == [evaluation]
+
+
+def test_a_project_without_evaluations_has_no_points(project: Project) -> None:
+    assert pareto(project) == []

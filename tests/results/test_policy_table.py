@@ -1,0 +1,111 @@
+"""The policy table's figures, by hand."""
+
+import pytest
+
+from alignment.models import Prompt
+from alignment.queries.results import policy_table
+from tests.results.conftest import MakeEvaluation
+
+
+def test_means_rates_and_volume_are_those_computed_by_hand(
+    make_evaluation: MakeEvaluation,
+) -> None:
+    evaluation = make_evaluation(
+        "start",
+        [
+            ("a", "stop", [5, 1]),  # rewards 1, 1: passes both
+            ("a", "length", [3, 0]),  # 0.5, 0
+            ("b", "stop", [4, 0]),  # 0.75, 0: passes helpful only
+            ("b", "stop", [None, 1]),  # -, 1
+        ],
+    )
+    (row,) = policy_table([evaluation])
+    helpful, harmless = row.rewards["helpful"], row.rewards["harmless"]
+    assert (helpful.mean, helpful.n, helpful.invalid) == (0.75, 3, 1)
+    assert helpful.pass_rate == pytest.approx(2 / 3)
+    assert (harmless.mean, harmless.pass_rate, harmless.n, harmless.invalid) == (0.5, 0.5, 4, 0)
+    assert row.joint_pass_rate == pytest.approx(1 / 3)  # of the three valid on both
+    assert row.hypervolume == pytest.approx(0.75 * 0.5)
+    assert (row.prompts, row.rollouts) == (2, 4)
+    assert (row.invalid_share, row.cut_share) == (1 / 8, 1 / 4)
+    assert row.name == "start"
+
+
+def test_an_interval_goes_by_prompt_and_holds_its_mean(make_evaluation: MakeEvaluation) -> None:
+    rows = [(f"p{i}", "stop", [1 + 4 * (i % 2), 1]) for i in range(40) for _ in range(3)]
+    (row,) = policy_table([make_evaluation("start", rows)])
+    assert row.rewards["helpful"].mean == 0.5
+    low, high = row.rewards["helpful"].mean_ci or (1, 0)
+    assert low < 0.5 < high
+    # 40 prompts that answer alike: 1.96 * 0.5 / sqrt(40) = 0.155, not the 0.089 of 120 rollouts.
+    assert high - low == pytest.approx(2 * 0.155, rel=0.2)
+    assert row.rewards["harmless"].mean_ci == (1, 1)
+
+
+def test_dimensions_on_different_prompts_have_means_but_no_joint_rate(
+    make_evaluation: MakeEvaluation,
+) -> None:
+    rows = [("safe", "stop", [5, ""]), ("safe too", "stop", [1, ""]), ("unsafe", "stop", ["", 1])]
+    (row,) = policy_table([make_evaluation("model", rows)])
+    assert row.rewards["helpful"].mean == 0.5
+    assert row.rewards["harmless"].mean == 1
+    assert (row.joint_pass_rate, row.joint_pass_rate_ci) == (None, None)
+    assert row.hypervolume == 0.5
+    assert row.invalid_share == 0
+
+
+def test_a_dimension_without_scores_has_no_figures_and_the_policy_no_volume(
+    make_evaluation: MakeEvaluation,
+) -> None:
+    rows = [("a", "stop", [5, ""]), ("b", "stop", [3, None])]
+    (row,) = policy_table([make_evaluation("model", rows)])
+    harmless = row.rewards["harmless"]
+    assert (harmless.mean, harmless.mean_ci, harmless.pass_rate, harmless.n) == (
+        None,
+        None,
+        None,
+        0,
+    )
+    assert harmless.invalid == 1
+    assert row.rewards["helpful"].mean == 0.75
+    assert row.hypervolume is None
+
+
+def test_an_evaluation_without_rollouts_has_no_figures(make_evaluation: MakeEvaluation) -> None:
+    (row,) = policy_table([make_evaluation("model", [])])
+    assert (row.prompts, row.rollouts) == (0, 0)
+    assert row.rewards["helpful"].mean is None
+    assert (row.invalid_share, row.cut_share, row.hypervolume) == (None, None, None)
+
+
+def test_rewrites_of_one_prompt_are_resampled_with_it(make_evaluation: MakeEvaluation) -> None:
+    evaluation = make_evaluation("model", [("a", "stop", [5, 1]), ("b", "stop", [1, 1])])
+    seed, rewrite = Prompt.objects.order_by("pk")
+    Prompt.objects.filter(pk=rewrite.pk).update(parent=seed)
+    (row,) = policy_table([evaluation])
+    assert row.prompts == 2
+    assert row.rewards["helpful"].mean == 0.5
+    assert row.rewards["helpful"].mean_ci is None  # one parent alone tells nothing of variation
+
+
+def test_the_bar_counts_in_raw_units_where_lower_is_better(
+    make_evaluation: MakeEvaluation,
+) -> None:
+    evaluation = make_evaluation("model", [("a", "stop", [2, 1]), ("b", "stop", [3, 1])])
+    helpful = evaluation.judges.get(name="helpful judge").dimension
+    helpful.higher_is_better, helpful.bar = False, 2
+    helpful.save()
+    (row,) = policy_table([evaluation])
+    assert row.rewards["helpful"].mean == pytest.approx((0.75 + 0.5) / 2)
+    assert row.rewards["helpful"].pass_rate == 0.5
+
+
+def test_figures_do_not_depend_on_ids_or_on_the_order_of_rows(
+    make_evaluation: MakeEvaluation,
+) -> None:
+    rows = [(f"p{i}", "stop", [1 + i % 5, i % 2]) for i in range(20)]
+    first, second = policy_table(
+        [make_evaluation("one", rows), make_evaluation("other", rows[::-1], prompt_set="T")]
+    )
+    assert first.rewards == second.rewards
+    assert first.joint_pass_rate_ci == second.joint_pass_rate_ci
