@@ -85,11 +85,8 @@ def location(base: Path) -> Location:
     def reachable(path: Path) -> bool:
         return not as_root or _may_enter_all(path, account.pw_uid, account.pw_gid)
 
-    if reachable(var) and len(os.fsencode(var / "socket" / f".s.PGSQL.{PORT}")) <= (
-        LONGEST_SOCKET_PATH
-    ):
-        socket = var / "socket"
-    else:
+    socket = var / "socket"
+    if not reachable(var) or not _can_be_addressed(socket):
         # Not tempfile.gettempdir(): processes with another TMPDIR must find the same socket.
         socket = home / "socket" if as_root else Path("/tmp") / f"mora-{key}"
     installed = package / "pginstall" / "bin"
@@ -105,6 +102,12 @@ def location(base: Path) -> Location:
         uid=account.pw_uid,
         gid=account.pw_gid,
     )
+
+
+def _can_be_addressed(folder: Path) -> bool:
+    """Whether a client can name the socket: a comma would make it a list of hosts."""
+    path = os.fsencode(folder / f".s.PGSQL.{PORT}")
+    return len(path) <= LONGEST_SOCKET_PATH and b"," not in path
 
 
 def _server_account(existing: Path | None) -> pwd.struct_passwd:

@@ -153,12 +153,19 @@ class Member:
 
     def family(self) -> set[int]:
         """The process and everything it started, as far as it runs."""
-        roots = {
-            pid for pid, n in processes.marked(str(self.var)).items() if n == self.process.name
-        }
-        if self.is_running():
+        return processes.descendants(self.roots())
+
+    def roots(self) -> set[int]:
+        """The processes that carry our mark, and the session that we began, its leader dead or not.
+
+        The kernel gives a session's number to nobody while a process is left in it.
+        """
+        owners = processes.marked(str(self.var))
+        roots = {pid for pid, name in owners.items() if name == self.process.name}
+        found = processes.stat(self.pid)
+        if self.pid and (found is None or found.start_time == self._start_time):
             roots.add(self.pid)
-        return processes.descendants(roots) if roots else set()
+        return roots
 
     def _signal_family(self, number: int) -> None:
         for pid in self.family():

@@ -82,7 +82,7 @@ def spawn(place: Location) -> int:
     ensure_cluster(place)
     end_orphans(place)
     _forget_dead_server(place)
-    # The setting is a list of folders: quotes keep a space or comma of the path inside one.
+    # The setting is a list of folders: quotes keep a space of the path inside one.
     folder = '"{}"'.format(str(place.socket).replace('"', '""'))
     settings = SETTINGS | {"unix_socket_directories": folder}
     command = [str(place.binaries / "postgres"), "-D", str(place.data)]

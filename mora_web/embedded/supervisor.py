@@ -208,8 +208,8 @@ class Supervisor:
         return None
 
     def _everything(self) -> set[int]:
-        leaders = {member.pid for member in self._members if member.is_running()}
-        return processes.descendants(leaders | processes.marked(str(self.var)).keys())
+        roots = set(processes.marked(str(self.var))).union(*(m.roots() for m in self._members))
+        return processes.descendants(roots)
 
     def _strangers(self, adopted: Collection[Member]) -> set[int]:
         """What an earlier supervisor left and we don't take over."""
