@@ -1,0 +1,133 @@
+"""The child process: loads one engine and answers requests, one JSON object a line.
+
+`python -m workers.engines.child '<spec as JSON>'`. Frames go to the stdout that it was started
+with; prints of libraries and the log go to stderr. It ends at once when its stdin does. Who
+starts it, watches it and ends its descendants is the worker's business.
+"""
+
+import importlib
+import json
+import logging
+import os
+import queue
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from alignment.method.errors import MoraError
+from workers.engines.engine import Engine, Spec
+
+ENGINES = {
+    "transformers": "workers.engines.sampler",
+    "rules": "workers.engines.judges",
+    "trl": "workers.engines.trainer",
+    "sandbox-builder": "workers.sandbox.policy",
+    "sandbox-fuser": "workers.sandbox.fuser",
+}
+Emit = Callable[[dict[str, Any]], None]
+
+log = logging.getLogger("mora.child")
+
+
+def main(argument: str) -> None:
+    """Serve until stdin ends. Never returns: the interpreter's own shutdown can hang on threads."""
+    emit = _own_stdout()
+    requests = _read_stdin()
+    logging.basicConfig(stream=sys.stderr, level="INFO", format="%(asctime)s %(message)s")
+    try:
+        spec = json.loads(argument)
+        _set_environment(spec.get("threads", 2))
+        engine = _load(spec)
+    except Exception as error:
+        emit({"error": describe(error)})
+        os._exit(1)
+    emit({"ready": {"engine": spec["engine"], "version": engine.version}})
+    while True:
+        answer(engine, requests.get(), emit)
+
+
+def answer(engine: Engine, line: bytes, emit: Emit) -> None:
+    """Run one request and emit its progress frames and its result or error."""
+    number = None
+    try:
+        request = json.loads(line)
+        number = request["id"]
+        call = engine.calls.get(request["call"])
+        if call is None:
+            known = ", ".join(sorted(engine.calls))
+            raise MoraError(f"The engine has no call {request['call']!r}; use one of: {known}.")
+        result = call(request["args"], lambda mark: emit({"id": number, "progress": mark}))
+        emit({"id": number, "result": result})
+    except Exception as error:
+        log.exception("request %s failed", number)
+        emit({"id": number, "error": describe(error)})
+
+
+def describe(error: Exception) -> dict[str, str]:
+    """An error as the worker reads it; the kind tells an expected failure from a defect."""
+    kind = "MoraError" if isinstance(error, MoraError) else type(error).__name__
+    trace = "".join(traceback.format_exception(error))
+    return {"kind": kind, "message": str(error), "traceback": trace}
+
+
+def _own_stdout() -> Emit:
+    """Keep the real stdout for frames and send file descriptor 1 to stderr."""
+    sys.stdout.flush()
+    frames = os.fdopen(os.dup(1), "w", encoding="ascii")
+    os.dup2(2, 1)
+
+    def emit(frame: dict[str, Any]) -> None:
+        text = json.dumps(frame, allow_nan=False)
+        try:
+            frames.write(text + "\n")
+            frames.flush()
+        except BrokenPipeError:
+            os._exit(0)  # nobody is left to read
+
+    return emit
+
+
+def _read_stdin() -> queue.SimpleQueue[bytes]:
+    """Requests as they arrive. A thread, so that end-of-file ends a call that is under way."""
+    requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in sys.stdin.buffer:
+            requests.put(line)
+        os._exit(0)
+
+    threading.Thread(target=read, daemon=True).start()
+    return requests
+
+
+def _set_environment(threads: int) -> None:
+    """Offline, few threads, deterministic; libraries read these when they are imported.
+
+    A waiting OpenMP thread must sleep: where it spins on a core that something else needs, a
+    batch of 2 s was seen to take 22 s.
+    """
+    os.environ.update(
+        HF_HUB_OFFLINE="1",
+        HF_DATASETS_OFFLINE="1",
+        HF_HUB_DISABLE_TELEMETRY="1",
+        TOKENIZERS_PARALLELISM="false",
+        TQDM_DISABLE="1",
+        OMP_NUM_THREADS=str(threads),
+        OMP_WAIT_POLICY="PASSIVE",
+        MKL_NUM_THREADS=str(threads),
+        CUBLAS_WORKSPACE_CONFIG=":4096:8",
+    )
+
+
+def _load(spec: Spec) -> Engine:
+    name = spec["engine"]
+    if name not in ENGINES:
+        raise MoraError(f"There is no engine {name!r}; use one of: {', '.join(sorted(ENGINES))}.")
+    engine: Engine = importlib.import_module(ENGINES[name]).load(spec)
+    return engine
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
