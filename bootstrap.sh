@@ -11,8 +11,10 @@ fail() {
     exit 1
 }
 
+# The log is on the same disk, so a full one may have kept the reason out of it.
 explain() {
-    if grep -qi -e "No space left on device" -e "Disk quota exceeded" "$log"; then
+    free=$(df -Pk . | awk 'NR == 2 {print $4}')
+    if [ "$free" -lt 50000 ] || grep -qi -e "No space left on device" -e "quota exceeded" "$log"; then
         fail "The disk is full: free some space (.venv takes several GB) and run this again."
     elif grep -q -e "NewConnectionError" -e "NameResolutionError" -e "ConnectTimeoutError" "$log"; then
         fail "pip cannot reach the package index: check the network and run this again (see $log)."
@@ -32,12 +34,11 @@ esac
 "$python" -c 'import ensurepip, venv' >/dev/null 2>&1 ||
     fail "$python has no venv module: install it (on Debian and Ubuntu: apt install python3-venv)."
 
-mkdir -p "$(dirname "$log")" && : >"$log" ||
+{ mkdir -p "$(dirname "$log")" && : >"$log"; } 2>/dev/null ||
     fail "Cannot write $log: check that the disk has space and that the folder is yours."
-if [ -e "$unfinished" ] || ! .venv/bin/python -m pip --version >>"$log" 2>&1; then
-    : >"$log"
+if [ -e "$unfinished" ] || ! .venv/bin/python -c 'import pip' 2>/dev/null; then
     rm -rf .venv
-    "$python" -m venv .venv >>"$log" 2>&1 || { rm -rf .venv; explain; }
+    { mkdir .venv && : >"$unfinished" && "$python" -m venv .venv; } >>"$log" 2>&1 || explain
 fi
 echo "Installing $requirements into .venv: a few GB, some minutes the first time (log: $log)."
 { : >"$unfinished"; } 2>>"$log" || explain

@@ -65,7 +65,8 @@ def check_database(url: str, *, seconds: int = 5) -> None:
         with psycopg.connect(url, connect_timeout=seconds) as connection:
             version = connection.info.server_version // 10_000
     except psycopg.Error as error:
-        reason = str(error).strip().splitlines()[-1].strip().rstrip(".")
+        # "connection to server at ... failed: REASON", then hints on lines of their own.
+        reason = str(error).splitlines()[0].rpartition("failed: ")[2].strip().rstrip(".")
         raise SetupError(
             f"Cannot reach the database of DATABASE_URL ({place}): {reason}."
         ) from error

@@ -1,0 +1,86 @@
+"""`manage.py up` in surroundings that are wrong: one sentence and status 1, never a traceback."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mora_web.embedded.console import BASE
+from mora_web.embedded.surroundings import SetupError, check_database, check_port, folder_errors
+
+
+def up(var: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "manage.py", "up"],
+        cwd=BASE,
+        env={**os.environ, "MORA_VAR": str(var), **env},
+        text=True,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def test_a_port_in_use(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = up(tmp_path, PORT=str(port))
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"Port {port} of 127.0.0.1 is in use: "
+        "stop what listens there or choose another port with PORT=.\n"
+    )
+
+
+def test_a_port_that_is_none(tmp_path: Path) -> None:
+    done = up(tmp_path, PORT="80000")
+    assert done.returncode == 1
+    assert done.stderr == "PORT=80000 is not a port: give a number from 1 to 65535.\n"
+
+
+def test_a_database_that_does_not_answer(tmp_path: Path) -> None:
+    nowhere = unused_port()
+    url = f"postgresql://ada:secret@127.0.0.1:{nowhere}/mora"
+    done = up(tmp_path, PORT=str(unused_port()), DATABASE_URL=url)
+    assert done.returncode == 1
+    (sentence,) = done.stderr.splitlines()
+    assert sentence.startswith(
+        f"Cannot reach the database of DATABASE_URL (127.0.0.1:{nowhere}/mora): "
+    )
+    assert "refused" in sentence
+    assert "secret" not in sentence
+
+
+def test_a_url_that_is_none() -> None:
+    with pytest.raises(SetupError, match=r"^DATABASE_URL is not a postgresql:// URL\.$"):
+        check_database("mysql://ada:secret@host/mora")
+
+
+def test_a_database_that_accepts_but_never_speaks_is_given_up_after_its_seconds() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://ada@127.0.0.1:{silent.getsockname()[1]}/mora"
+        with pytest.raises(SetupError, match="Cannot reach the database of DATABASE_URL"):
+            check_database(url, seconds=2)
+
+
+def test_a_port_that_this_user_may_not_have_or_that_is_free() -> None:
+    with pytest.raises(SetupError, match=r"^Cannot listen on port 80 of 192\.0\.2\.1: "):
+        check_port("192.0.2.1", 80)
+    check_port("127.0.0.1", unused_port())
+
+
+def test_a_disk_that_refuses_is_one_sentence() -> None:
+    full, closed = Path("/dev/full"), Path("/proc/none")
+    sentence = r"^The disk that holds /dev is full: "
+    with pytest.raises(SetupError, match=sentence), folder_errors(full.parent):
+        full.write_text("x")
+    with pytest.raises(SetupError, match=r"^Cannot write /proc/none: "), folder_errors(closed):
+        closed.mkdir()
