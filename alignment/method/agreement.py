@@ -86,7 +86,8 @@ def krippendorff_alpha(
     items = _shared(ratings)
     points = _points(items, level)
     size = np.array([len(item) for item in items], dtype=np.float64)
-    sums = np.array([p.sum(axis=0) for p in points]).reshape(len(items), -1)
+    axes = points[0].shape[1] if points else 0
+    sums = np.array([p.sum(axis=0) for p in points]).reshape(len(items), axes)
     squares = np.array([(p**2).sum() for p in points])
     # sum_ij |x_i - x_j|^2 = 2 (m sum |x_i|^2 - |sum x_i|^2)
     within = 2 * (size * squares - (sums**2).sum(axis=1)) / (size - 1)

@@ -172,7 +172,7 @@ def reward_variance(rewards: Floats) -> float | None:
     return math.fsum(s * s for s in spreads) if spreads else None
 
 
-def attainable_volume(rewards: Floats, *, m: int, seed: int, subsets: int = 64) -> float | None:
+def attainable_volume(rewards: Floats, *, m: int, seed: int, subsets: int = 128) -> float | None:
     """Mean hypervolume against 0 of m of the jointly valid reward vectors (n, K).
 
     Over `subsets` seeded subsets, or all C(n, m) of them where there are no more; K = 1: the

@@ -1,6 +1,6 @@
 """Fronts, hypervolumes and contributions of points where larger is better on every axis.
 
-Equal points are dropped before anything is computed, for scores are discrete. Which policies are
+Equal points, common where scores are discrete, add nothing to a volume. Which policies are
 compared, and the reference point stored with a comparison, are the caller's.
 """
 
@@ -24,9 +24,8 @@ def front_mask(points: ArrayLike) -> Bools:
     array = _checked(points)
     if len(array) == 0:
         return np.zeros(0, dtype=np.bool_)
-    distinct, inverse = np.unique(array, axis=0, return_inverse=True)
-    mask = np.asarray(moocore.is_nondominated(distinct, maximise=True), dtype=np.bool_)
-    return mask[inverse.reshape(-1)]
+    mask = moocore.is_nondominated(array, maximise=True, keep_weakly=True)
+    return np.asarray(mask, dtype=np.bool_)
 
 
 def hypervolume(points: ArrayLike, *, reference: Reference = 0.0) -> float:
@@ -38,7 +37,7 @@ def hypervolume(points: ArrayLike, *, reference: Reference = 0.0) -> float:
     if len(array) == 0:
         return 0.0
     corner = _corner(array, reference)
-    above = np.unique(array[(array > corner).all(axis=1)], axis=0)
+    above = _distinct(array[(array > corner).all(axis=1)])
     if len(above) == 0:
         return 0.0
     if above.shape[1] == 1:
@@ -65,7 +64,13 @@ def _checked(points: ArrayLike) -> Floats:
         raise ValueError(f"Points need shape (points, dimensions), not {array.shape}.")
     if not np.isfinite(array).all():
         raise ValueError("A point with an undefined coordinate has no place on a front.")
-    return array + 0.0  # -0.0 becomes 0.0, or equal points would differ as bytes
+    return array
+
+
+def _distinct(array: Floats) -> Floats:
+    # numpy's unique rows take longer than the volume of the few that they leave.
+    rows = dict.fromkeys(map(tuple, array.tolist()))
+    return np.array(list(rows), dtype=np.float64).reshape(-1, array.shape[1])
 
 
 def _corner(array: Floats, reference: Reference) -> Floats:

@@ -211,7 +211,7 @@ def alignment_tax(
 
 def _differences(first: ArrayLike, second: ArrayLike) -> Floats:
     one, other = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    if one.shape != other.shape or one.ndim != 2:
+    if one.shape != other.shape or one.ndim != 2 or len(one) == 0:
         raise ValueError(f"Arms need equal shapes (seeds, prompts): {one.shape}, {other.shape}.")
     return one - other
 

@@ -1,0 +1,34 @@
+import math
+
+import pytest
+
+from alignment.method.statistics import win_rate
+
+NONE = math.nan
+
+
+def test_both_orders_are_averaged_and_ties_count_half() -> None:
+    found = win_rate([1, 1, 0.5, 0], [1, 0, 0.5, 0], [1, 2, 3, 4], seed=1)
+    # Averages 1, 0.5, 0.5, 0.
+    assert (found.rate.value, found.rate.n, found.invalid_share) == (0.5, 4, 0)
+    assert found.rate.low is not None
+
+
+def test_a_judge_that_always_prefers_what_it_sees_first_gives_one_half() -> None:
+    assert win_rate([1] * 6, [0] * 6, range(6), seed=1).rate.value == 0.5
+
+
+def test_a_prompt_with_an_invalid_order_is_left_out_and_its_share_shown() -> None:
+    found = win_rate([1, NONE, 1, NONE], [1, 1, 0.5, NONE], [1, 2, 3, 4], seed=1)
+    assert (found.rate.value, found.rate.n, found.invalid_share) == (0.875, 2, 0.5)
+
+
+def test_a_win_rate_over_no_valid_prompt_is_undefined() -> None:
+    found = win_rate([NONE], [1], [1], seed=1)
+    assert (found.rate.value, found.invalid_share) == (None, 1)
+    assert win_rate([], [], [], seed=1).invalid_share is None
+
+
+def test_an_outcome_that_is_no_win_tie_or_loss_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"1 for a win, 0\.5 for a tie"):
+        win_rate([2], [1], [1], seed=1)
