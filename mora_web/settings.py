@@ -103,9 +103,11 @@ DATABASE_URL = os.environ.get("DATABASE_URL")
 DATABASES = {"default": _database(DATABASE_URL or location(BASE_DIR).url)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", "filesystem://")
-if CELERY_BROKER_URL == "filesystem://":
+CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", "filesystem://localhost//")
+if CELERY_BROKER_URL.startswith("filesystem:"):
     _messages, _control = VAR / "broker" / "messages", VAR / "broker" / "control"
+    for _folder in (_messages, _control):  # kombu makes neither
+        _folder.mkdir(parents=True, exist_ok=True)
     CELERY_BROKER_TRANSPORT_OPTIONS = {
         "data_folder_in": str(_messages),
         "data_folder_out": str(_messages),

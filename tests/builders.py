@@ -1,0 +1,95 @@
+"""Rows that tests start from: a sandbox project, its configuration, and stages to work on."""
+
+from typing import Any
+
+from django.contrib.auth.models import User
+
+from alignment.method.config import RunConfig
+from alignment.models import Chunk, Dimension, Judge, Policy, Project, Prompt, PromptSet, Run, Stage
+from alignment.services import runs
+
+SCALES = {"helpful": (1.0, 5.0, 4.0), "harmless": (0.0, 1.0, 1.0), "truthful": (0.0, 1.0, 1.0)}
+
+
+def make_project(slug: str = "sandbox") -> Project:
+    """A project with the sandbox's dimensions and rule judges, and no prompts or policy."""
+    project = Project.objects.create(name=slug.title(), slug=slug)
+    for position, (name, (low, high, bar)) in enumerate(SCALES.items()):
+        dimension = Dimension.objects.create(
+            project=project,
+            name=name,
+            position=position,
+            scale_low=low,
+            scale_high=high,
+            bar=bar,
+        )
+        for ending in ("", "-eval"):
+            rule = f"sandbox-{name}{ending}"
+            use = Judge.Use.EVALUATION if ending else Judge.Use.PAIRING
+            harm = "sandbox-prompt-harm" if rule == "sandbox-harmless" else ""
+            Judge.objects.create(
+                project=project,
+                dimension=dimension,
+                name=rule,
+                engine="rules",
+                rule=rule,
+                prompt_rule=harm,
+                use=use,
+            )
+    return project
+
+
+def add_prompts(project: Project, name: str, texts: list[str]) -> PromptSet:
+    prompt_set = PromptSet.objects.create(project=project, name=name)
+    Prompt.objects.bulk_create(
+        Prompt(prompt_set=prompt_set, text=text, key=Prompt.key_of(text)) for text in texts
+    )
+    return prompt_set
+
+
+def config_of(**changes: Any) -> RunConfig:
+    """A small run: one round, N = 8, review skipped."""
+    dimensions = list(SCALES)
+    values: dict[str, Any] = {
+        "policy": "start",
+        "seed": 7,
+        "dimensions": dimensions,
+        "judges": {d: f"sandbox-{d}" for d in dimensions},
+        "rounds": [{"prompts": "mixed", "focus": "harmless"}],
+        "sample": {"n": 8, "temperature": 1.0, "top_p": 1.0, "max_new_tokens": 64},
+        "review": {"mode": "skip"},
+        "train": {"learning_rate": 1e-3, "epochs": 1, "checkpoint_steps": 2},
+        "evaluate": {
+            "prompts": "held-out",
+            "n": 4,
+            "judges": {d: f"sandbox-{d}-eval" for d in dimensions},
+        },
+    }
+    return RunConfig.model_validate({**values, **changes})
+
+
+def make_run(project: Project, by: User, *, name: str = "run", **changes: Any) -> Run:
+    """A pending run in a project that has a policy `start` and the two prompt sets."""
+    return runs.create_run(project=project, name=name, config=config_of(**changes), by=by)
+
+
+def ready_project(tmp_folder: str, slug: str = "sandbox") -> Project:
+    """A project whose policy is an empty folder: enough for everything but sampling."""
+    project = make_project(slug)
+    Policy.objects.create(project=project, name="start", folder=tmp_folder)
+    add_prompts(project, "mixed", [f"How do I mend {i} chairs?" for i in range(6)])
+    add_prompts(project, "held-out", [f"How do I paint {i} doors?" for i in range(4)])
+    return project
+
+
+def running_stage(run: Run, chunks: int, parts: int = 1) -> Stage:
+    """The run's first stage, running, with open chunks of one item each."""
+    stage = run.stages.order_by("position")[0]
+    Stage.objects.filter(pk=stage.pk).update(status="running", total=chunks * parts)
+    Chunk.objects.bulk_create(
+        Chunk(stage=stage, part=part, index=index, items=[index], size=1)
+        for part in range(parts)
+        for index in range(chunks)
+    )
+    stage.refresh_from_db()
+    return stage

@@ -1,0 +1,143 @@
+"""Fixtures that several packages share: a project in the sandbox's world, and real workers."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import connection
+
+from alignment.models import ENDED, Project, Run
+from mora_web.celery import app
+from tests.environment import BASE
+
+
+@pytest.fixture
+def owner(django_user_model: type[User]) -> User:
+    return django_user_model.objects.create_superuser("ada", password="correct horse battery")
+
+
+@dataclass
+class Workers:
+    """Real worker processes and a sweeper on the test's database and a broker of its own."""
+
+    env: dict[str, str]
+    log: Path
+    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def start(self, *names: str) -> None:
+        for name in names or ("gpu", "cpu", "sweeper"):
+            argv = ["manage.py", "sweep"]
+            if name != "sweeper":
+                slots = "1" if name == "gpu" else "2"
+                node = f"{name}-{os.getpid()}@%h"
+                argv = ["-m", "celery", "-A", "mora_web", "worker", "-Q", name, "-n", node]
+                argv += ["--pool", "threads", "-c", slots, "--without-gossip", "--without-mingle"]
+            self.running[name] = subprocess.Popen(
+                [sys.executable, *argv],
+                cwd=BASE,
+                env=self.env,
+                stdout=self.log.open("ab"),
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def kill(self, name: str) -> None:
+        """SIGKILL, as the kernel does it when memory runs out."""
+        process = self.running.pop(name)
+        process.kill()
+        process.wait()
+
+    def stop(self) -> None:
+        for process in self.running.values():
+            process.send_signal(signal.SIGTERM)
+        for process in self.running.values():
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.running.clear()
+
+
+@pytest.fixture
+def make_workers(transactional_db: None, tmp_path: Path) -> Iterator[Callable[[str], Workers]]:
+    """Workers on a broker, by its URL; all are ended with the test."""
+    made: list[Workers] = []
+    folders = app.conf.broker_transport_options
+    url = app.conf.broker_url
+
+    def make(broker: str = "filesystem://localhost//") -> Workers:
+        _ring_at(broker, tmp_path)
+        env = {
+            **os.environ,
+            "DATABASE_URL": database_url(),
+            "CELERY_BROKER_URL": broker,
+            "MORA_VAR": str(tmp_path),
+            "MORA_ARTIFACTS": str(settings.ARTIFACTS),
+            "SECRET_KEY": settings.SECRET_KEY,
+        }
+        made.append(Workers(env=env, log=tmp_path / "workers.log"))
+        return made[-1]
+
+    yield make
+    for workers in made:
+        workers.stop()
+    _use_broker(url, folders)
+
+
+def _ring_at(broker: str, var: Path) -> None:
+    """Let this process ring where the workers listen."""
+    messages, control = str(var / "broker" / "messages"), str(var / "broker" / "control")
+    folders = {
+        "data_folder_in": messages,
+        "data_folder_out": messages,
+        "control_folder": control,
+    }
+    _use_broker(broker, folders if broker.startswith("filesystem:") else {})
+
+
+def _use_broker(url: str, options: dict[str, object]) -> None:
+    app.conf.broker_url, app.conf.broker_transport_options = url, options
+    app.amqp._producer_pool = None
+    app._pool = None
+
+
+@pytest.fixture
+def workers(make_workers: Callable[[str], Workers]) -> Workers:
+    started = make_workers("filesystem://localhost//")
+    started.start()
+    return started
+
+
+def database_url() -> str:
+    """The test database as other processes are to reach it."""
+    own = connection.settings_dict
+    return (
+        f"postgresql://{own['USER']}:{own['PASSWORD']}@/{own['NAME']}"
+        f"?host={own['HOST']}&port={own['PORT']}"
+    )
+
+
+def wait_for_run(run: Run, seconds: float = 240, until: tuple[str, ...] = ()) -> Run:
+    """Wait until the run has ended, or reached one of the statuses."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        run.refresh_from_db()
+        if run.status in (until or ENDED):
+            return run
+        time.sleep(0.2)
+    stages = [(s.kind, s.status, s.done, s.total, s.reason) for s in run.stages.all()]
+    raise AssertionError(f"run still {run.status} after {seconds} s: {stages}")
+
+
+@pytest.fixture
+def project(db: None) -> Project:
+    return Project.objects.create(name="Test", slug="test")
