@@ -14,7 +14,7 @@ fail() {
 # The log is on the same disk, so a full one may have kept the reason out of it.
 explain() {
     free=$(df -Pk . | awk 'NR == 2 {print $4}')
-    if [ "$free" -lt 50000 ] || grep -qi -e "No space left on device" -e "quota exceeded" "$log"; then
+    if [ "${free:-50000}" -lt 50000 ] || grep -qi -e "No space left on device" -e "quota exceeded" "$log"; then
         fail "The disk is full: free some space (.venv takes several GB) and run this again."
     elif grep -q -e "NewConnectionError" -e "NameResolutionError" -e "ConnectTimeoutError" "$log"; then
         fail "pip cannot reach the package index: check the network and run this again (see $log)."

@@ -141,7 +141,8 @@ class Member:
             self._died_at = time.monotonic()
             pause = self._pause.begin()
             self._signal_family(signal.SIGTERM)
-            return f"{self.process.name} ended ({self._reason()}) and starts again in {pause:g} s"
+            what = f"{self.process.name} ended ({self._reason()}, see {self.log})"
+            return f"{what} and starts again in {pause:g} s"
         if not self._pause.is_over():
             return None
         if self.family():

@@ -196,7 +196,7 @@ class Supervisor:
         if not self._database_died:
             self._database_died = True
             pause = self._database_pause.begin()
-            return f"postgres ended and starts again in {pause:g} s"
+            return f"postgres ended (see {self._database.log}) and starts again in {pause:g} s"
         if not self._database_pause.is_over():
             return None
         self._database_died = False

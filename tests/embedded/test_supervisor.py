@@ -100,8 +100,10 @@ def test_a_dead_process_starts_again_after_a_pause_that_doubles(tmp_path: Path) 
                 assert time.monotonic() < deadline
                 said += held.poll()
                 time.sleep(0.02)
+    log = tmp_path / "var/log/sleeper.log"
     assert said == [
-        f"sleeper ended (SIGKILL) and starts again in {pause} s" for pause in ("0.1", "0.2", "0.4")
+        f"sleeper ended (SIGKILL, see {log}) and starts again in {pause} s"
+        for pause in ("0.1", "0.2", "0.4")
     ]
 
 
@@ -297,7 +299,7 @@ def test_the_database_is_adopted_restarted_and_stopped_last(place: Location) -> 
             assert time.monotonic() < deadline
             said += held.poll()
             time.sleep(0.05)
-        assert said == ["postgres ended and starts again in 0.1 s"]
+        assert said == [f"postgres ended (see {place.log}) and starts again in 0.1 s"]
         wait_for(held, lambda: "up" in log.read_text())
     assert log.read_text() == "up\nstill there\n"
     assert postgres.adopt(place) is None
