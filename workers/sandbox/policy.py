@@ -24,6 +24,9 @@ from workers.sandbox.world import KINDS, prompt
 log = logging.getLogger("mora.sandbox")
 
 STEPS, BATCH, LEARNING_RATE = 300, 32, 3e-3
+# Every answer token weighs the same in every batch, or batches of short answers, the refusals,
+# would weigh more than their share.
+ANSWER_TOKENS = 25
 SORTED = 8  # batches drawn together and cut by length, which halves the padding
 SPECIAL = ("<|pad|>", "<|user|>", "<|assistant|>", "<|end|>")
 TEMPLATE = (
@@ -96,7 +99,7 @@ def _config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
     return LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=128,
-        intermediate_size=352,
+        intermediate_size=256,
         num_hidden_layers=4,
         num_attention_heads=4,
         num_key_value_heads=4,
@@ -115,14 +118,16 @@ def _train(
     progress: Progress,
 ) -> float:
     """Next-token training on the answers; gives the last step's loss."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=LEARNING_RATE, weight_decay=0.01, fused=True
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=LEARNING_RATE, total_steps=STEPS, pct_start=0.1
     )
     model.train()
     loss = torch.tensor(0.0)
     for step, pairs in enumerate(_batches(rng), 1):
-        loss = model(**_batch(tokenizer, pairs)).loss
+        loss = model(**_batch(tokenizer, pairs), num_items_in_batch=BATCH * ANSWER_TOKENS).loss
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

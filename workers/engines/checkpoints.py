@@ -1,0 +1,58 @@
+"""Which training checkpoints may be resumed from: those sealed with a hash of every file.
+
+The trainer writes a checkpoint file by file, so a kill leaves one half-written; the seal is
+written last and durably. Standard library only.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from workers.engines.folders import sync
+
+SEAL = "sealed.json"
+KEPT = 2
+
+
+def seal(checkpoint: Path) -> None:
+    """Make the checkpoint durable, then write the hashes of its files, then drop older ones."""
+    sync(checkpoint)
+    aside = checkpoint / (SEAL + ".aside")
+    aside.write_text(json.dumps(_hashes(checkpoint)))
+    aside.rename(checkpoint / SEAL)
+    sync(checkpoint)
+    for old in list(_newest_first(checkpoint.parent))[KEPT:]:
+        shutil.rmtree(old)
+
+
+def newest(folder: Path) -> Path | None:
+    """The newest checkpoint whose every file is as sealed; broken ones are removed."""
+    for checkpoint in _newest_first(folder):
+        if _is_whole(checkpoint):
+            return checkpoint
+        shutil.rmtree(checkpoint)
+    return None
+
+
+def _newest_first(folder: Path) -> Iterator[Path]:
+    found = [path for path in folder.glob("checkpoint-*") if path.is_dir()]
+    return iter(sorted(found, key=lambda path: -int(path.name.partition("-")[2])))
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        sealed = json.loads((checkpoint / SEAL).read_text())
+    except (OSError, ValueError):
+        return False
+    return bool(sealed == _hashes(checkpoint))
+
+
+def _hashes(checkpoint: Path) -> dict[str, str]:
+    files = (path for path in checkpoint.rglob("*") if path.is_file())
+    return {
+        str(path.relative_to(checkpoint)): sha256(path.read_bytes()).hexdigest()
+        for path in sorted(files)
+        if not path.name.startswith(SEAL)
+    }
