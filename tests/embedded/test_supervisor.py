@@ -107,23 +107,6 @@ def test_a_dead_process_starts_again_after_a_pause_that_doubles(tmp_path: Path) 
     ]
 
 
-def test_a_pause_grows_to_ten_seconds_and_begins_anew_after_thirty_alive(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    now = 1000.0
-    monkeypatch.setattr(member.time, "monotonic", lambda: now)
-    monkeypatch.setattr(member, "SHORTEST_PAUSE", 0.5)
-    pause = member.Pause()
-    pause.started = now
-    assert [pause.begin() for _ in range(7)] == [0.5, 1, 2, 4, 8, 10, 10]
-    assert not pause.is_over()
-    now += 10
-    assert pause.is_over()
-    pause.started = now
-    now += 30
-    assert pause.begin() == 0.5
-
-
 def test_what_a_dead_process_left_is_ended_before_it_starts_again(tmp_path: Path) -> None:
     with over(tmp_path, FAMILY) as held:
         held.start()
