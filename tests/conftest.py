@@ -1,12 +1,17 @@
 """Fixtures that several packages share: a project in the sandbox's world, and real workers."""
 
+import ctypes
+import fcntl
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -14,14 +19,22 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
 
-from alignment.models import ENDED, Project, Run
+from alignment.models import ENDED, Policy, Project, Run
 from mora_web.celery import app
+from tests.builders import add_prompts, make_project
 from tests.environment import BASE
+from workers.child import Child
+from workers.sandbox import world
 
 
 @pytest.fixture
 def owner(django_user_model: type[User]) -> User:
     return django_user_model.objects.create_superuser("ada", password="correct horse battery")
+
+
+def _die_with_parent() -> None:
+    """A test run that is itself killed leaves no worker on its database."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 @dataclass
@@ -47,6 +60,7 @@ class Workers:
                 stdout=self.log.open("ab"),
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_die_with_parent,
             )
 
     def kill(self, name: str) -> None:
@@ -95,11 +109,12 @@ def make_workers(transactional_db: None, tmp_path: Path) -> Iterator[Callable[[s
 
 def _ring_at(broker: str, var: Path) -> None:
     """Let this process ring where the workers listen."""
-    messages, control = str(var / "broker" / "messages"), str(var / "broker" / "control")
+    messages, control = var / "broker" / "messages", var / "broker" / "control"
+    messages.mkdir(parents=True)
     folders = {
-        "data_folder_in": messages,
-        "data_folder_out": messages,
-        "control_folder": control,
+        "data_folder_in": str(messages),
+        "data_folder_out": str(messages),
+        "control_folder": str(control),
     }
     _use_broker(broker, folders if broker.startswith("filesystem:") else {})
 
@@ -141,3 +156,36 @@ def wait_for_run(run: Run, seconds: float = 240, until: tuple[str, ...] = ()) ->
 @pytest.fixture
 def project(db: None) -> Project:
     return Project.objects.create(name="Test", slug="test")
+
+
+@pytest.fixture(scope="session")
+def sandbox_policy() -> tuple[str, str]:
+    """Folder (below the artifacts) and SHA-256 of the sandbox policy, built once per source."""
+    sources = sorted((BASE / "workers" / "sandbox").glob("*.py"))
+    digest = sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+    folder = f"sandbox-{digest}"
+    path = Path(settings.ARTIFACTS) / folder
+    Path(settings.ARTIFACTS).mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        facts = path.with_suffix(".json")
+        if not facts.exists():
+            child = Child({"engine": "sandbox-builder", "threads": 2}, lambda line: None)
+            args = {"directory": str(path), "seed": 1}
+            built = child.call("build", args, stop=threading.Event())
+            child.end()
+            facts.write_text(json.dumps(built))
+        return folder, json.loads(facts.read_text())["sha256"]
+
+
+@pytest.fixture
+def sandbox(transactional_db: None, sandbox_policy: tuple[str, str]) -> Project:
+    """A sandbox project that can really run: policy, prompts to mine and prompts held out."""
+    project = make_project()
+    folder, digest = sandbox_policy
+    Policy.objects.create(project=project, name="start", folder=folder, sha256=digest)
+    counts: dict[world.Kind, int] = {"helpful": 4, "safety": 12, "mixed": 4}
+    add_prompts(project, "mixed", [p.text for p in world.prompts(11, counts)])
+    counts = {"helpful": 2, "safety": 4, "mixed": 2}
+    add_prompts(project, "held-out", [p.text for p in world.prompts(12, counts)])
+    return project

@@ -2,6 +2,7 @@
 PostgreSQL under var/test, so that a console running from the same clone is left alone."""
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -21,3 +22,17 @@ def pytest_configure(config: pytest.Config) -> None:
     if not postgres.adopt(place):
         postgres.start(place)
         config.add_cleanup(lambda: postgres.stop(place))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fail-on-skip", action="store_true", help="a skipped test is a failure")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped and item.config.getoption("--fail-on-skip"):
+        report.outcome = "failed"
+    return report
