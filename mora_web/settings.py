@@ -5,14 +5,17 @@ docs/operations.md lists every variable.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import plotly
 from csp.constants import NONE, SELF, UNSAFE_INLINE
 from django.core.management.utils import get_random_secret_key
+from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
 from mora_web.embedded.location import location, var_directory
+from mora_web.embedded.surroundings import SetupError, folder_errors
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR = var_directory(BASE_DIR)
@@ -23,20 +26,23 @@ def _secret_key() -> str:
     if key := os.environ.get("SECRET_KEY"):
         return key
     path = VAR / "secret_key"
-    if not path.exists():
-        VAR.mkdir(parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            pass  # another process of this console was first
-        else:
-            with os.fdopen(descriptor, "w") as file:
+    with folder_errors(VAR):
+        if not path.exists():
+            VAR.mkdir(parents=True, exist_ok=True)
+            aside = path.with_suffix(f".{os.getpid()}")
+            with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
                 file.write(get_random_secret_key())
-    return path.read_text()
+            with suppress(FileExistsError):  # another process of this console was first
+                os.link(aside, path)
+            aside.unlink()
+        return path.read_text()
 
 
 def _database(url: str) -> dict[str, object]:
-    parts = conninfo_to_dict(url)
+    try:
+        parts = conninfo_to_dict(url)
+    except ProgrammingError as error:
+        raise SetupError("DATABASE_URL is not a postgresql:// URL.") from error
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": parts.pop("dbname", ""),
@@ -106,8 +112,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", "filesystem://localhost//")
 if CELERY_BROKER_URL.startswith("filesystem:"):
     _messages, _control = VAR / "broker" / "messages", VAR / "broker" / "control"
-    for _folder in (_messages, _control):  # kombu makes neither
-        _folder.mkdir(parents=True, exist_ok=True)
+    with folder_errors(VAR):
+        for _folder in (_messages, _control):  # kombu makes neither
+            _folder.mkdir(parents=True, exist_ok=True)
     CELERY_BROKER_TRANSPORT_OPTIONS = {
         "data_folder_in": str(_messages),
         "data_folder_out": str(_messages),
