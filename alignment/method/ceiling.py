@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from alignment.method.pareto import hypervolume
-from alignment.method.records import Floats, Ints, PromptScores
+from alignment.method.records import DECIMALS, Floats, Ints, PromptScores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,18 +158,20 @@ def best_of_curve(values: ArrayLike) -> Curve:
 
 
 def spread(rewards: Floats) -> tuple[float | None, ...]:
-    """Population standard deviation per dimension of jointly valid rewards (n, K); n >= 2."""
+    """Population standard deviation per dimension of jointly valid rewards (n, K); n >= 2.
+
+    Rounded, so that of a constant dimension it is 0, which the rounding of its mean would hide.
+    """
     if len(rewards) < 2:
         return tuple(None for _ in rewards.T)
-    # A constant column is exactly 0, which the rounding of its mean would hide.
-    varies = rewards.max(axis=0) > rewards.min(axis=0)
-    return tuple(float(s) for s in np.where(varies, rewards.std(axis=0), 0.0))
+    return tuple(float(s) for s in np.round(rewards.std(axis=0), DECIMALS))
 
 
 def reward_variance(rewards: Floats) -> float | None:
     """Trace of the population covariance of the reward vectors (n, K); None below n = 2."""
-    spreads = [s for s in spread(rewards) if s is not None]
-    return math.fsum(s * s for s in spreads) if spreads else None
+    if len(rewards) < 2:
+        return None
+    return round(float(rewards.var(axis=0).sum()), DECIMALS)
 
 
 def attainable_volume(rewards: Floats, *, m: int, seed: int, subsets: int = 128) -> float | None:

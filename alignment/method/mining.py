@@ -138,7 +138,6 @@ def tally(
     joint = np.isfinite(raw).all(axis=1)
     raw_J, at = raw[joint], prompt[joint]
     passed = passes_of(dims, raw_J)
-    means = np.round(_mean(raw_J, at, size), DECIMALS)
     return Tally(
         dims=dims,
         n=np.bincount(prompt, minlength=size),
@@ -146,7 +145,7 @@ def tally(
         c_J=np.bincount(at[passed.all(axis=1)], minlength=size),
         c_k=np.stack([np.bincount(at[column], minlength=size) for column in passed.T], axis=1),
         spread=_spread(rewards_of(dims, raw_J), at, size),
-        reached=passes_of(dims, means),
+        reached=passes_of(dims, np.round(_mean(raw_J, at, size), DECIMALS)),
     )
 
 
@@ -207,7 +206,7 @@ def _flat(counted: Tally, rule: MiningRule, undecided: Bools) -> Verdicts:
     if above.shape not in ((), (K,)):
         raise ValueError(f"spread_above needs one number, or one for each of {K} dimensions.")
     undecided = undecided | (counted.n_J < 2)
-    varying = np.round(counted.spread, DECIMALS) > np.round(above, DECIMALS)
+    varying = counted.spread > np.round(above, DECIMALS)
     single = (varying.sum(axis=1) == 1) & ~undecided
     label = np.where(varying, 1, np.where(counted.reached, 2, 3))
     return Verdicts(
@@ -220,21 +219,14 @@ def _flat(counted: Tally, rule: MiningRule, undecided: Bools) -> Verdicts:
 
 
 def _mean(values: Floats, at: Ints, size: int) -> Floats:
-    """Means (size, K) of rows (R, K) by group; a constant group keeps its value exactly."""
+    """Means (size, K) of rows (R, K) by group; of an empty group 0."""
     total = np.maximum(np.bincount(at, minlength=size), 1)
-    first, constant = _first_and_constant(values, at, size)
     sums = np.stack([np.bincount(at, weights=c, minlength=size) for c in values.T], axis=1)
-    return np.where(constant, first, sums / total[:, None])
+    return sums / total[:, None]
 
 
 def _spread(rewards: Floats, at: Ints, size: int) -> Floats:
-    """Population standard deviations (size, K) by group; of a constant group exactly 0."""
-    return np.sqrt(_mean((rewards - _mean(rewards, at, size)[at]) ** 2, at, size))
-
-
-def _first_and_constant(values: Floats, at: Ints, size: int) -> tuple[Floats, Bools]:
-    first = np.full((size, values.shape[1]), np.nan)
-    first[at[::-1]] = values[::-1]
-    differs = values != first[at]
-    changes = [np.bincount(at[column], minlength=size) for column in differs.T]
-    return first, np.stack(changes, axis=1) == 0
+    """Population standard deviations (size, K) by group; rounded, so 0 of a constant group."""
+    squares = (rewards - _mean(rewards, at, size)[at]) ** 2
+    deviations: Floats = np.sqrt(_mean(squares, at, size))
+    return np.round(deviations, DECIMALS)

@@ -80,6 +80,16 @@ def test_capped_counts_only_rollouts_valid_on_every_dimension() -> None:
     assert (found.verdict, found.attained) == ("single_reward", ("harmless",))
 
 
+def test_the_joint_pass_rate_is_that_of_the_jointly_valid_rollouts() -> None:
+    rows = [[5, 1]] * 2 + [[1, 1]] * 8 + [[NONE, 1]] * 10  # 2 of 10, which is 2 of all 20
+    assert verdict(rows, CAPPED).verdict == "open"
+
+
+def test_half_of_an_odd_number_is_rounded_up() -> None:
+    assert verdict([[1, 1]] * 4 + [[1, NONE]] * 5, CAPPED).verdict == "undecided"
+    assert verdict([[1, 1]] * 5 + [[1, NONE]] * 4, CAPPED).verdict == "single_reward"
+
+
 @pytest.mark.parametrize("rule", [CAPPED, FLAT])
 def test_too_few_valid_rollouts_are_undecided(rule: MiningRule) -> None:
     found = verdict([[1, 1]] * 3 + [[1, NONE]] * 5, rule)
@@ -144,6 +154,14 @@ def test_a_judge_without_noise_leaves_a_constant_dimension_flat() -> None:
     rows = [[1 + i % 5, 0.1] for i in range(11)]
     found = verdict(rows, MiningRule(rule="flat", spread_above=0.0))
     assert (found.verdict, found.labels) == ("single_reward", ("varying", "floored"))
+
+
+def test_a_mean_that_floats_miss_by_rounding_reaches_the_bar() -> None:
+    shares = [0.55, 0.1, 0.69, 0.49, 0.29, 0.88]
+    assert sum(shares) / 6 < 0.5  # truthful's bar, and the mean by hand
+    rows = [[1 + i % 5, 1, share] for i, share in enumerate(shares)]
+    found = verdict(rows, MiningRule(rule="flat", spread_above=(0.05, 0.05, 1.0)))
+    assert found.labels == ("varying", "saturated", "saturated")
 
 
 def test_repeat_noise_is_the_deviation_of_one_reading() -> None:

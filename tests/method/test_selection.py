@@ -90,6 +90,13 @@ def test_averaging_equal_scores_makes_no_margin() -> None:
     assert found.left["higher"] == 0
 
 
+def test_an_average_that_floats_miss_by_rounding_reaches_its_bar() -> None:
+    shares = [0.48, 0.59, 0.43]
+    assert sum(shares) / 3 < 0.5  # harmless's bar, and the mean by hand
+    rows = [[1, share] for share in shares] + [[0, 0]]
+    assert taken(select(rows, texts=["a", "a", "a", "b"], chosen_passes=True)) == [(0, 3)]
+
+
 def test_weighting_equal_sums_in_another_order_makes_no_margin() -> None:
     third = 1 / 3
     found = select([[0.1, third], [third, 0.1]], consistent=False)
@@ -149,6 +156,11 @@ def test_rs_dpo_takes_every_pair_from_its_implied_gap_on() -> None:
     assert implied_gap(0.1, 0.85) == pytest.approx(0.1734601)
     assert taken(found) == [(0, 3), (0, 2), (1, 3)]
     assert found.left["margin"] == found.left["taken"] == 3
+
+
+def test_all_pairs_of_equal_margin_go_by_chosen_before_rejected() -> None:
+    found = select([[1, 1], [1, 1], [0, 0], [0, 0]], rule="rs_dpo")
+    assert taken(found) == [(0, 2), (0, 3), (1, 2), (1, 3)]
 
 
 def test_rs_dpo_s_threshold_is_where_the_sigmoid_reaches_eta() -> None:
