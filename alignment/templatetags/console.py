@@ -1,0 +1,157 @@
+"""How values are written on pages: durations, rates, figures with their intervals, and text that
+people or models wrote. Every filter gives plain text, which the template escapes."""
+
+import unicodedata
+from datetime import datetime, timedelta
+from typing import Any
+from zlib import crc32
+
+from django import template
+from django.contrib.humanize.templatetags.humanize import intcomma
+
+from alignment import figures, pareto_figure
+from alignment.models import Project, Role
+from alignment.permissions import may
+from alignment.queries import projects, results_page, runs
+
+register = template.Library()
+COLOURS = {"helpful": 0, "harmless": 1, "truthful": 2}
+OWN_LINES = "\n\t"
+UNSEEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+
+
+@register.filter
+def dim(name: str) -> str:
+    """The class that gives a dimension its colour, the same on every page."""
+    return f"dim dim-{colour_of(name)}"
+
+
+def colour_of(name: str) -> int:
+    return COLOURS.get(name, 3 + crc32(name.encode()) % 3)
+
+
+@register.filter
+def duration(seconds: float | timedelta | None) -> str:
+    """Seconds as a person says them: 0.4 s, 41 s, 6 min, 1 h 5 min, 3 d 4 h."""
+    if seconds is None:
+        return ""
+    value = seconds.total_seconds() if isinstance(seconds, timedelta) else float(seconds)
+    if value < 1:
+        return f"{max(value, 0):.1f} s" if value >= 0.05 else "0 s"
+    minutes, hours = value / 60, value / 3600
+    if value < 90:
+        return f"{value:.0f} s"
+    if minutes < 90:
+        return f"{minutes:.0f} min"
+    if hours < 48:
+        return f"{int(hours)} h {int(minutes % 60)} min"
+    return f"{int(hours / 24)} d {int(hours % 24)} h"
+
+
+@register.filter
+def before(at: datetime | None, now: datetime) -> str:
+    """How long before `now` something was."""
+    return duration(now - at) if at else ""
+
+
+@register.filter
+def age(at: datetime, now: datetime) -> str:
+    """Seconds since then, for the page to count on from."""
+    return f"{(now - at).total_seconds():.1f}"
+
+
+@register.filter
+def rate(per_second: float | None) -> str:
+    """A rate with two or three figures: 412, 41, 4.1, 0.41."""
+    if per_second is None:
+        return ""
+    return intcomma(round(per_second)) if per_second >= 10 else f"{per_second:.2g}"
+
+
+@register.filter
+def percent(share: float | None) -> str:
+    """A share in whole percent; what is not all of it is never written as 100 %."""
+    if share is None:
+        return ""
+    whole = round(share * 100)
+    return f"{min(whole, 99) if share < 1 else whole} %"
+
+
+@register.filter
+def width(share: float) -> str:
+    """A share as the number of percent that a style takes."""
+    return f"{share * 100:.1f}"
+
+
+@register.filter
+def figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+@register.filter
+def loss(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+@register.filter
+def interval(ends: tuple[float, float] | None) -> str:
+    return "" if ends is None else f"{ends[0]:.2f} to {ends[1]:.2f}"
+
+
+@register.filter
+def percents(ends: tuple[float, float] | None) -> str:
+    return "" if ends is None else f"{ends[0] * 100:.0f} to {ends[1] * 100:.0f}"
+
+
+@register.filter
+def volume(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+@register.filter
+def words(name: str) -> str:
+    """A name of the code as words."""
+    return name.replace("_", " ")
+
+
+@register.filter
+def visible(text: str) -> str:
+    """The text with control, format and bidirectional characters written as their code points."""
+    text = text.replace("\r\n", "\n")
+    return "".join(char if _shows(char) else f"\u27e8U+{ord(char):04X}\u27e9" for char in text)
+
+
+def _shows(char: str) -> bool:
+    return char in OWN_LINES or unicodedata.category(char) not in UNSEEN
+
+
+@register.simple_tag
+def training_plot(trainings: list[runs.Training]) -> figures.Plot:
+    return figures.training_plot(trainings)
+
+
+@register.simple_tag
+def pareto_plot(page: results_page.ResultsPage) -> figures.Plot:
+    return pareto_figure.pareto_plot(page)
+
+
+@register.simple_tag(takes_context=True)
+def may_act(context: Any, project: Project, role: str) -> bool:
+    """Whether the person may do in the project what needs this role."""
+    return may(context["request"].user, project, Role(role))
+
+
+@register.inclusion_tag("partials/_nav.html", takes_context=True)
+def nav(context: Any, project: Project | None = None) -> dict[str, Any]:
+    """The side bar: the project's pages with their counts, and the pages of the console."""
+    match = context["request"].resolver_match
+    return {
+        "project": project,
+        "counts": projects.counts(project) if project else None,
+        "current": SECTIONS.get(match.url_name, match.url_name) if match else "",
+        "user": context["request"].user,
+    }
+
+
+# Pages that stand below another in the side bar.
+SECTIONS = {"run": "runs", "new-run": "runs", "review-item": "review"}
