@@ -1,0 +1,102 @@
+"""What a stage found, told from the facts that its workers stored."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from alignment.models import Stage
+
+Facts = Mapping[str, Any]
+
+
+def note_on(stage: Stage) -> str:
+    """Why the stage was skipped, reused, came out empty or failed; else what it found."""
+    found = NOTES[stage.kind](stage.facts) if stage.kind in NOTES and stage.facts else ""
+    return ". ".join(filter(None, [stage.reason, "" if stage.empty else found]))
+
+
+def _sampled(facts: Facts) -> str:
+    stopped, held_out = facts.get("stopped_by_length"), facts.get("held_out")
+    return _join(
+        f"{stopped:,} stopped by length" if stopped else "",
+        f"{held_out:,} held out for evaluation" if held_out else "",
+    )
+
+
+def _scored(facts: Facts) -> str:
+    lost = {judge: share for judge, share in facts.get("left_out", {}).items() if share}
+    return _join(*(f"{share:.0%} without a score by {judge}" for judge, share in lost.items()))
+
+
+def _mined(facts: Facts) -> str:
+    verdicts = facts.get("verdicts", {})
+    counts = (f"{n:,} {verdict.replace('_', ' ')}" for verdict, n in sorted(verdicts.items()))
+    return _join(f"{facts['mined']:,} mined" if "mined" in facts else "", *counts)
+
+
+def _rewritten(facts: Facts) -> str:
+    if not {"accepted", "attempts"} <= facts.keys():
+        return ""
+    refused = sorted(facts.get("refused_by", {}).items(), key=lambda one: -one[1])
+    by = ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in refused)
+    told = f"{facts['accepted']:,} accepted of {facts['attempts']:,} written"
+    return f"{told}; refused by {by}" if by else told
+
+
+def _paired(facts: Facts) -> str:
+    return f"{facts['pairs']:,} pairs" if "pairs" in facts else ""
+
+
+def _trained(facts: Facts) -> str:
+    failed, dropped = facts.get("gates_failed"), facts.get("dropped_by_truncation")
+    return _join(
+        f"gates failed: {', '.join(failed)}" if failed else "",
+        "" if failed or "gates" not in facts else "every gate passed",
+        f"{dropped:,} pairs dropped by truncation" if dropped else "",
+    )
+
+
+def _evaluated(facts: Facts) -> str:
+    return _join(_sampled(facts), _scored(facts))
+
+
+def _join(*parts: str) -> str:
+    return ", ".join(filter(None, parts))
+
+
+# The filters of pairing in the order applied, which the stored facts do not keep.
+FILTERS = {
+    "rollouts": "rollouts",
+    "valid": "with every score",
+    "finished": "not stopped by length",
+    "distinct": "distinct texts",
+    "pairs": "pairs of them",
+    "higher": "chosen higher",
+    "margin": "margin large enough",
+    "focus": "focus improves",
+    "aligned": "nothing aligned falls",
+    "consistent": "no dimension falls",
+    "chosen_passes": "chosen passes every bar",
+    "length": "alike in length",
+    "taken": "taken",
+}
+
+
+def yields(stages: Iterable[Stage]) -> list[tuple[str, list[int | None]]]:
+    """What each filter of pairing left, one number per pairing stage that ran; filters in the
+    order applied."""
+    found = [s.facts["yield"] for s in stages if s.kind == "pair" and "yield" in s.facts]
+    rows = [(told, [left.get(name) for left in found]) for name, told in FILTERS.items()]
+    return [(told, numbers) for told, numbers in rows if any(n is not None for n in numbers)]
+
+
+NOTES: dict[str, Callable[[Facts], str]] = {
+    "sample": _sampled,
+    "score": _scored,
+    "mine": _mined,
+    "rewrite": _rewritten,
+    "resample": _sampled,
+    "rescore": _scored,
+    "pair": _paired,
+    "train": _trained,
+    "evaluate": _evaluated,
+}
