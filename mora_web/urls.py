@@ -1,6 +1,37 @@
 """Addresses."""
 
 from django.contrib import admin
-from django.urls import path
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import URLPattern, URLResolver, include, path
 
-urlpatterns = [path("admin/", admin.site.urls)]
+from alignment.views import projects, results, reviews, run_form, runs
+
+run_pages = [
+    path("", runs.run_page, name="run"),
+    path("start/", runs.start_run, name="start-run"),
+    path("cancel/", runs.cancel_run, name="cancel-run"),
+    path("retry/", runs.retry_run, name="retry-run"),
+    path("log.txt", runs.run_log, name="run-log"),
+    path("training.csv", runs.training_csv, name="training-csv"),
+]
+project_pages: list[URLPattern | URLResolver] = [
+    path("", projects.project_page, name="project"),
+    path("runs/", runs.run_list, name="runs"),
+    path("runs/new/", run_form.new_run, name="new-run"),
+    path("runs/<int:run_id>/", include(run_pages)),
+    path("review/", reviews.review, name="review"),
+    path("review/<int:item_id>/", reviews.decide, name="decide"),
+    path("results/", results.results, name="results"),
+    path("results.csv", results.results_csv, name="results-csv"),
+    path("policies/", projects.policies, name="policies"),
+    path("prompts/", projects.prompt_sets, name="prompts"),
+    path("dimensions/", projects.dimensions, name="dimensions"),
+]
+urlpatterns = [
+    path("", projects.project_list, name="projects"),
+    path("sign-in/", LoginView.as_view(template_name="sign_in.html"), name="sign-in"),
+    path("sign-out/", LogoutView.as_view(), name="sign-out"),
+    path("projects/<slug:slug>/", include(project_pages)),
+    path("workers/", projects.workers, name="workers"),
+    path("admin/", admin.site.urls),
+]

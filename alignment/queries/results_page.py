@@ -1,0 +1,88 @@
+"""The Pareto page of a project: the points that may be compared, on the two dimensions chosen.
+
+Evaluations by other judges or on other prompt sets are other comparisons, never on one plot.
+Figures and fronts are computed in `queries.results`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from django.db.models import Count, Max
+
+from alignment.models import Project, PromptSet
+from alignment.queries import results
+from alignment.queries.results import Point
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Points by the same judges on the same prompt sets. `key` names it in addresses."""
+
+    key: str
+    title: str
+    judges: str
+    points: list[Point]
+
+    @property
+    def dimensions(self) -> list[str]:
+        return list(self.points[0].row.rewards)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultsPage:
+    """The comparison shown, None before any evaluation; x and y are dimensions of it."""
+
+    project: Project
+    comparisons: list[Comparison]
+    shown: Comparison | None
+    x: str
+    y: str
+
+    @property
+    def address(self) -> str:
+        """The query string that shows this again."""
+        key = self.shown.key if self.shown else ""
+        return urlencode({"on": key, "x": self.x, "y": self.y})
+
+
+def results_page(project: Project, asked: Mapping[str, str]) -> ResultsPage:
+    """The page for an address; what it does not name, or names wrongly, is chosen for it: the
+    comparison with the newest evaluation, and its first two dimensions."""
+    comparisons = _comparisons(project)
+    shown = next((c for c in comparisons if c.key == asked.get("on")), None)
+    shown = shown or (comparisons[0] if comparisons else None)
+    names = shown.dimensions if shown else []
+    x = asked.get("x", "")
+    x = x if x in names else next(iter(names), "")
+    y = asked.get("y", "")
+    y = y if y in names and y != x else next((name for name in names if name != x), x)
+    return ResultsPage(project=project, comparisons=comparisons, shown=shown, x=x, y=y)
+
+
+def version(project: Project) -> tuple[int | None, int]:
+    """Changes when an evaluation is finished, imported or removed."""
+    found = results.finished_evaluations(project).aggregate(newest=Max("pk"), n=Count("pk"))
+    return found["newest"], found["n"]
+
+
+def _comparisons(project: Project) -> list[Comparison]:
+    """Comparisons with their points oldest first; the one with the newest point comes first."""
+    groups: dict[tuple[tuple[int, ...], tuple[int, ...]], list[Point]] = {}
+    for point in results.pareto(project):
+        groups.setdefault(point.row.comparison, []).append(point)
+    sets = dict(PromptSet.objects.filter(project=project).values_list("pk", "name"))
+    found = [
+        Comparison(
+            key="-".join(map(str, (*judges, *prompt_sets))),
+            title=", ".join(sets.get(pk, "prompts since removed") for pk in prompt_sets),
+            judges=_judges(points[0]),
+            points=points,
+        )
+        for (judges, prompt_sets), points in groups.items()
+    ]
+    return sorted(found, key=lambda c: -c.points[-1].row.evaluation.pk)
+
+
+def _judges(point: Point) -> str:
+    return ", ".join(sorted(judge.name for judge in point.row.evaluation.judges.all()))

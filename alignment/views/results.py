@@ -1,0 +1,44 @@
+"""The Pareto page of a project, and its table as CSV."""
+
+import csv
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from alignment.queries.results_page import results_page
+from alignment.views.access import Request, project_for
+
+
+@require_safe
+def results(request: Request, slug: str) -> HttpResponse:
+    project = project_for(request, slug)
+    page = results_page(project, request.GET.dict())
+    return render(request, "results.html", {"project": project, "page": page})
+
+
+@require_safe
+def results_csv(request: Request, slug: str) -> HttpResponse:
+    """One line a policy and dimension; a figure that is undefined is empty."""
+    project = project_for(request, slug)
+    page = results_page(project, request.GET.dict())
+    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{project.slug}-results.csv"'
+    writer = csv.writer(response)
+    figures = ("mean", "mean_low", "mean_high", "pass_rate", "pass_rate_low", "pass_rate_high")
+    policy = ("joint_pass_rate", "hypervolume", "on_front", "prompts", "rollouts")
+    writer.writerow(["policy", "dimension", *figures, "n", "invalid", *policy])
+    for point in page.shown.points if page.shown else []:
+        row = point.row
+        for name, f in row.rewards.items():
+            means = (f.mean, *(f.mean_ci or ("", "")))
+            passes = (f.pass_rate, *(f.pass_rate_ci or ("", "")))
+            whole = (row.joint_pass_rate, row.hypervolume, point.on_front)
+            names, counts = (_text(row.name), _text(name)), (row.prompts, row.rollouts)
+            writer.writerow([*names, *means, *passes, f.n, f.invalid, *whole, *counts])
+    return response
+
+
+def _text(value: str) -> str:
+    """A cell that no spreadsheet takes for a formula."""
+    return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
