@@ -1,0 +1,45 @@
+"""Which column of a file is the prompt, the completion, its id and its kind."""
+
+from collections.abc import Mapping, Sequence
+
+from alignment.importing.rows import Unreadable
+
+# By role the names it goes by in public data sets, the likeliest first.
+NAMES = {
+    "prompt": ("prompt", "goal", "instruction", "question", "query", "behavior", "input"),
+    "completion": ("completion", "response", "output", "answer", "generation"),
+    "id": ("id", "prompt_id", "uid", "index"),
+    "kind": ("kind", "label", "category", "type", "dataset"),
+}
+
+
+def choose(
+    columns: Sequence[str], asked: Mapping[str, str], needed: Sequence[str]
+) -> dict[str, str]:
+    """The column of each role: the one asked for, else one of a usual name, else none.
+
+    Raises Unreadable for a needed role without a column, and for a role or a column that does
+    not exist.
+    """
+    if unknown := sorted(set(asked) - set(NAMES)):
+        raise Unreadable(f"nothing is called {unknown[0]!r} here; it is one of {_list(NAMES)}")
+    for role, column in asked.items():
+        if column not in columns:
+            raise Unreadable(f"no column {column!r} for the {role}; the file has {_list(columns)}")
+    free = [column for column in columns if column not in asked.values()]
+    chosen = {**_guessed(free), **asked}
+    for role in needed:
+        if role not in chosen:
+            have = f"the file has {_list(columns)}" if columns else "the file has no rows"
+            raise Unreadable(f"no column looks like the {role}: name it by {role}=COLUMN; {have}")
+    return chosen
+
+
+def _guessed(columns: Sequence[str]) -> dict[str, str]:
+    by_name = {column.strip().lower(): column for column in reversed(columns)}
+    found = {role: [by_name[n] for n in names if n in by_name] for role, names in NAMES.items()}
+    return {role: names[0] for role, names in found.items() if names}
+
+
+def _list(names: Sequence[str] | Mapping[str, object]) -> str:
+    return ", ".join(map(repr, names))

@@ -1,0 +1,80 @@
+"""What the two import commands share: their arguments, and how they tell what happened."""
+
+from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from alignment.method.errors import MoraError
+from alignment.models import Project
+from alignment.services.imports import BadRows, Imported
+
+
+class PlainHelp(RawDescriptionHelpFormatter):
+    """Keeps the line breaks of a command's examples."""
+
+
+def _role(text: str) -> tuple[str, str]:
+    role, equals, column = text.partition("=")
+    if not (role and equals and column):
+        raise ArgumentTypeError(f"{text!r} is not ROLE=COLUMN")
+    return role, column
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise ArgumentTypeError(f"{text!r} is not a number from 1")
+    return int(text)
+
+
+def add_arguments(parser: CommandParser, roles: str) -> None:
+    parser.add_argument("file", type=Path, help="CSV, JSON (an array), JSONL or Parquet")
+    parser.add_argument("--project", required=True, help="its slug or name")
+    parser.add_argument("--set", required=True, help="prompt set, made where absent")
+    parser.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        type=_role,
+        metavar="ROLE=COLUMN",
+        help=f"which column is the {roles}; guessed where not given",
+    )
+    parser.add_argument(
+        "--skip-bad", action="store_true", help="import the good rows and list the others"
+    )
+    parser.add_argument("--limit", type=_count, metavar="N", help="read the first N rows only")
+
+
+def project_named(name: str) -> Project:
+    """The project of this slug, else of this name; raises CommandError for none or several."""
+    found = Project.objects.filter(slug=name)[:1] or Project.objects.filter(name=name)[:2]
+    if len(found) != 1:
+        known = ", ".join(Project.objects.order_by("slug").values_list("slug", flat=True)[:20])
+        raise CommandError(
+            f"no project {name!r}; there is {known or 'none'} (manage.py create_project makes one)"
+        )
+    return found[0]
+
+
+def told(command: BaseCommand, verb: Callable[..., Imported], **arguments: Any) -> Imported:
+    """Run the import and list the problems of its rows; raises CommandError where it failed."""
+    try:
+        done = verb(**arguments)
+    except BadRows as error:
+        _list(command, error.problems.lines())
+        raise CommandError(f"{error} (--skip-bad)") from error
+    except MoraError as error:
+        raise CommandError(str(error)) from error
+    _list(command, done.problems.lines())
+    for note in done.notes:
+        command.stdout.write(note)
+    if done.problems.total:
+        command.stdout.write(f"left out {done.problems.total:,} bad rows")
+    return done
+
+
+def _list(command: BaseCommand, lines: Any) -> None:
+    for line in lines:
+        command.stderr.write(line)

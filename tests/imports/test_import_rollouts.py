@@ -1,0 +1,183 @@
+"""Completions with scores made elsewhere become rollouts, scores and an evaluation."""
+
+from typing import Any
+
+import pytest
+
+from alignment.method.errors import MoraError
+from alignment.models import (
+    Dimension,
+    Evaluation,
+    Judge,
+    Policy,
+    Project,
+    Prompt,
+    Rollout,
+    Sampling,
+    Score,
+)
+from alignment.queries.results import policy_table
+from alignment.services.imports import BadRows, Imported, import_prompts, import_rollouts
+from tests.imports.conftest import WriteFile
+
+SCORES = ["helpful=grade", "harmless=safe:yes=1,*=0 where kind=unsafe"]
+FILE = """prompt,response,grade,safe,kind
+How?,Thus,5,yes,unsafe
+How?,So,2,no,unsafe
+Why?,Because,,yes,safe
+"""
+
+
+def load(project: Project, path: Any, **options: Any) -> Imported:
+    given = {
+        "set_name": "S",
+        "policy_name": "model",
+        "columns": {},
+        "scores": SCORES,
+        "by": None,
+        **options,
+    }
+    return import_rollouts(project=project, path=path, **given)
+
+
+def test_everything_is_recorded(project: Project, write_file: WriteFile) -> None:
+    done = load(project, write_file("a.csv", FILE))
+    assert (done.rows, done.prompts, done.problems.total, done.notes) == (3, 2, 0, ())
+    evaluation = Evaluation.objects.get()
+    assert done.evaluation == evaluation
+    assert (evaluation.label, evaluation.policy.name, evaluation.stage) == ("model", "model", None)
+    assert (evaluation.policy.folder, evaluation.sampling.engine) == ("", "imported")
+    assert evaluation.sampling.source == "a.csv"
+    rollouts = Rollout.objects.order_by("pk").values_list("prompt__text", "index", "text")
+    assert list(rollouts) == [("How?", 0, "Thus"), ("How?", 1, "So"), ("Why?", 0, "Because")]
+    judges = evaluation.judges.values_list("name", "engine", "rule", "use")
+    assert list(judges) == [
+        ("helpful from grade", "imported", "grade", "evaluation"),
+        ("harmless from safe", "imported", "safe:yes=1,*=0 where kind=unsafe", "evaluation"),
+    ]
+    scores = Score.objects.order_by("judge", "rollout")
+    assert list(scores.values_list("rollout__text", "raw", "reward", "reply", "reason")) == [
+        ("Thus", 5, 1, "5", ""),
+        ("So", 2, 0.25, "2", ""),
+        ("Because", None, None, "", "the file has no value"),
+        ("Thus", 1, 1, "yes", ""),
+        ("So", 0, 0, "no", ""),
+    ]
+    assert set(Prompt.objects.values_list("kind", flat=True)) == {"unsafe", "safe"}
+
+
+def test_the_policy_table_tells_missing_from_not_judged(
+    project: Project, write_file: WriteFile
+) -> None:
+    (row,) = policy_table([load(project, write_file("a.csv", FILE)).evaluation])  # type: ignore[list-item]
+    helpful, harmless = row.rewards["helpful"], row.rewards["harmless"]
+    assert (helpful.mean, helpful.n, helpful.invalid) == (0.625, 2, 1)
+    assert (harmless.mean, harmless.n, harmless.invalid) == (0.5, 2, 0)
+    assert row.invalid_share == 1 / 5
+    assert row.joint_pass_rate == 0.5
+
+
+def test_prompts_of_the_set_are_used_again(project: Project, write_file: WriteFile) -> None:
+    prompts = write_file("p.csv", "prompt\nHow?\n")
+    import_prompts(project=project, set_name="S", path=prompts, columns={}, by=None)
+    assert load(project, write_file("a.csv", FILE)).prompts == 1
+    assert Prompt.objects.count() == 2
+
+
+def test_scores_read_alike_have_one_judge_whatever_the_file(
+    project: Project, write_file: WriteFile
+) -> None:
+    load(project, write_file("a.csv", FILE))
+    load(project, write_file("b.csv", FILE), policy_name="other")
+    assert Judge.objects.count() == 2
+    other = ["helpful=grade:5=5,*=1", SCORES[1]]
+    load(project, write_file("c.csv", FILE), policy_name="third", scores=other)
+    names = Judge.objects.filter(dimension__name="helpful").order_by("pk")
+    assert [j.name for j in names] == ["helpful from grade", "helpful from grade 2"]
+
+
+def test_a_repeated_rollout_is_bad_and_an_equal_answer_of_another_id_is_not(
+    project: Project, write_file: WriteFile
+) -> None:
+    rows = "id,prompt,completion,grade\n1,How?,Thus,5\n1,How?,Thus,5\n2,How?,Thus,5\n"
+    done = load(project, write_file("a.csv", rows), scores=["helpful=grade"], skip_bad=True)
+    assert list(done.problems.lines()) == ["line 3: repeats line 2"]
+    assert list(Rollout.objects.values_list("index", flat=True)) == [0, 1]
+
+
+def test_the_same_completions_twice_are_bad(project: Project, write_file: WriteFile) -> None:
+    path = write_file("a.csv", FILE)
+    load(project, path)
+    with pytest.raises(BadRows) as failure:
+        load(project, path)
+    assert failure.value.problems.total == 3
+    again = load(project, path, skip_bad=True)
+    assert (again.rows, again.evaluation) == (0, None)
+    assert load(project, path, policy_name="other").rows == 3
+    assert (Evaluation.objects.count(), Sampling.objects.count()) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("How?,,5,yes,safe", "the completion is empty"),
+        ("How?,Thus,good,yes,safe", "'grade' is 'good', not a number"),
+        ("How?,Thus", "broken line"),
+    ],
+)
+def test_nothing_is_imported_when_a_row_is_bad(
+    project: Project, write_file: WriteFile, row: str, reason: str
+) -> None:
+    with pytest.raises(BadRows) as failure:
+        load(project, write_file("a.csv", f"{FILE}{row}\n"))
+    ((line, text),) = [(p.line, p.reason) for p in failure.value.problems.first]
+    assert line == 5
+    assert reason in text
+    for model in (Prompt, Policy, Sampling, Rollout, Judge, Evaluation):
+        assert not model.objects.exists()
+
+
+def test_a_dimension_that_the_project_lacks_is_told_or_made(
+    project: Project, write_file: WriteFile
+) -> None:
+    path = write_file("a.csv", FILE)
+    scores = ["truthful=safe:yes=1,*=0"]
+    with pytest.raises(MoraError, match=r"no dimension 'truthful'.*--make-dimensions"):
+        load(project, path, scores=scores)
+    load(project, path, scores=scores, make_dimensions=True)
+    made = Dimension.objects.get(name="truthful")
+    assert (made.position, made.scale_low, made.scale_high, made.bar) == (2, 0, 1, 1)
+
+
+def test_scores_outside_the_scale_are_told_and_refused_for_a_made_one(
+    project: Project, write_file: WriteFile
+) -> None:
+    path = write_file("a.csv", FILE.replace(",5,", ",7,"))
+    done = load(project, path)
+    assert done.notes == ("1 helpful scores lie outside its scale 1 to 5 and count as its ends",)
+    with pytest.raises(MoraError, match="2 grade scores lie outside its scale 0 to 1"):
+        load(project, path, policy_name="m", scores=["grade=grade"], make_dimensions=True)
+    assert not Dimension.objects.filter(name="grade").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"scores": []}, "name one score for each dimension"),
+        ({"scores": ["helpful=grade", "helpful=safe"]}, "name one score for each dimension"),
+        ({"scores": ["helpful=mark"]}, "no column 'mark' for helpful; it has 'prompt', 'response'"),
+        ({"scores": ["helpful=grade where x=y"]}, "no column 'x' for helpful"),
+        ({"scores": ["helpful=grade where kind=z"]}, "no row has a helpful score"),
+        ({"policy_name": "taken"}, "policy 'taken' is a model of this project"),
+        ({"policy_name": " "}, "the policy name needs 1 to 100 characters"),
+        ({"columns": {"completion": "answer"}}, "no column 'answer' for the completion"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_a_sentence(
+    project: Project, write_file: WriteFile, options: dict[str, Any], sentence: str
+) -> None:
+    Policy.objects.create(project=project, name="taken", folder="somewhere")
+    with pytest.raises(MoraError) as failure:
+        load(project, write_file("a.csv", FILE), **options)
+    assert sentence in str(failure.value)
+    assert not Rollout.objects.exists()
