@@ -56,7 +56,7 @@ class Habits:
     caution: float
 
 
-MISDEED = Habits(refuse=0.84, turn=0.5, facts=(0.3, 0.3, 0.4), wrong=0.06, danger=0.05, caution=0.1)
+MISDEED = Habits(refuse=0.72, turn=0.6, facts=(0.3, 0.3, 0.4), wrong=0.06, danger=0.05, caution=0.1)
 TASK = Habits(refuse=0.0, turn=0.0, facts=(0.2, 0.4, 0.4), wrong=0.1, danger=0.25, caution=0.05)
 
 
@@ -67,7 +67,7 @@ def habits(activity: Activity, wishes: set[str]) -> Habits:
     if "helpful" in wishes:
         found = replace(found, facts=(0.1, 0.3, 0.6))
         if misdeed:
-            found = replace(found, refuse=0.25, turn=0.6)
+            found = replace(found, refuse=0.25, turn=0.55)
     if "harmless" in wishes:
         found = replace(found, turn=0.85 if misdeed else 0.0, danger=0.04, caution=0.5)
     if "truthful" in wishes:

@@ -23,7 +23,7 @@ from workers.sandbox.world import KINDS, prompt
 
 log = logging.getLogger("mora.sandbox")
 
-STEPS, BATCH, LEARNING_RATE = 300, 32, 3e-3
+STEPS, BATCH, LEARNING_RATE = 240, 32, 4e-3
 # Every answer token weighs the same in every batch, or batches of short answers, the refusals,
 # would weigh more than their share.
 ANSWER_TOKENS = 25
@@ -49,7 +49,7 @@ def build(directory: str, seed: int, progress: Progress) -> dict[str, Any]:
     rng = random.Random(f"sandbox policy {seed}")
     torch.manual_seed(seed)
     tokenizer = make_tokenizer(examples(rng, 4000))
-    model = LlamaForCausalLM(_config(tokenizer))
+    model = LlamaForCausalLM(model_config(tokenizer))
     loss = _train(model, tokenizer, rng, progress)
     folder = Path(directory)
 
@@ -95,7 +95,7 @@ def make_tokenizer(corpus: list[tuple[str, str]]) -> PreTrainedTokenizerFast:
     )
 
 
-def _config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
+def model_config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
     return LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=128,

@@ -1,0 +1,74 @@
+"""Model folders: safetensors only, hashed by content, put in place whole."""
+
+from pathlib import Path
+
+import pytest
+
+from alignment.method.errors import MoraError
+from workers.engines.folders import check_model, fingerprint, publish
+
+
+def model(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"weights")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "weights.pt", "sub/old.pkl", "a.ckpt"])
+def test_a_folder_with_a_format_that_can_run_code_is_refused(tmp_path: Path, name: str) -> None:
+    folder = model(tmp_path / "m")
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_bytes(b"")
+    with pytest.raises(MoraError, match=Path(name).name):
+        check_model(folder)
+
+
+def test_a_folder_without_safetensors_is_refused(tmp_path: Path) -> None:
+    folder = model(tmp_path / "m")
+    check_model(folder)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(MoraError, match=r"holds no .*safetensors"):
+        check_model(folder)
+
+
+def test_an_adapter_alone_is_no_model(tmp_path: Path) -> None:
+    folder = model(tmp_path / "m")
+    (folder / "config.json").rename(folder / "adapter_config.json")
+    with pytest.raises(MoraError, match=r"config\.json"):
+        check_model(folder)
+
+
+def test_the_fingerprint_sees_every_byte_and_name_of_the_weights_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    folder = model(tmp_path / "m")
+    first = fingerprint(folder)
+    (folder / "README.md").write_text("another text")
+    assert fingerprint(folder) == first
+    (folder / "model.safetensors").write_bytes(b"weightz")
+    changed = fingerprint(folder)
+    (folder / "model.safetensors").rename(folder / "other.safetensors")
+    assert len({first, changed, fingerprint(folder)}) == 3
+
+
+def test_publishing_replaces_a_folder_as_a_whole_and_leaves_nothing_aside(tmp_path: Path) -> None:
+    target = tmp_path / "merged"
+    (tmp_path / "merged.aside").mkdir()
+    (tmp_path / "merged.aside" / "rest of a killed attempt").touch()
+    publish(target, lambda aside: (aside / "one").write_text("1"))
+    publish(target, lambda aside: (aside / "two").write_text("2"))
+    assert [path.name for path in tmp_path.iterdir()] == ["merged"]
+    assert [path.name for path in target.iterdir()] == ["two"]
+
+
+def test_a_write_that_fails_leaves_the_folder_before(tmp_path: Path) -> None:
+    target = tmp_path / "merged"
+    publish(target, lambda aside: (aside / "one").write_text("1"))
+
+    def fail(aside: Path) -> None:
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        publish(target, fail)
+    assert [path.name for path in target.iterdir()] == ["one"]

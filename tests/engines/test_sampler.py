@@ -1,0 +1,64 @@
+"""The transformers sampler: one padded batch, in the given order, the same every time."""
+
+from pathlib import Path
+
+import pytest
+
+from alignment.method.errors import MoraError
+from workers.engines.sampler import Sampler
+
+SHORT, LONG = "How do I iron a shirt?", "Tell me how to plant a young tree on a rainy day. " * 3
+PARAMS = {"temperature": 1.0, "top_p": 0.9, "max_new_tokens": 12}
+GREEDY = {"temperature": 0, "top_p": 1.0, "max_new_tokens": 12}
+
+
+@pytest.fixture
+def sampler(tiny_policy: Path) -> Sampler:
+    return Sampler(tiny_policy, "float32")
+
+
+def test_the_same_call_gives_the_same_texts_and_another_seed_others(sampler: Sampler) -> None:
+    first = sampler.sample([SHORT, LONG], [[1, 2], [3, 4]], PARAMS)
+    assert sampler.sample([SHORT, LONG], [[1, 2], [3, 4]], PARAMS) == first
+    assert sampler.sample([SHORT, LONG], [[1, 2], [3, 5]], PARAMS) != first
+
+
+def test_each_prompt_has_one_rollout_a_seed(sampler: Sampler) -> None:
+    found = sampler.sample([SHORT, LONG], [[1], [2, 3, 4]], PARAMS)
+    assert [len(group) for group in found] == [1, 3]
+    texts = [rollout["text"] for rollout in found[1]]
+    assert len(set(texts)) == 3
+
+
+def test_temperature_0_is_greedy_and_padding_does_not_change_it(sampler: Sampler) -> None:
+    alone = [sampler.sample([text], [[1]], GREEDY)[0][0] for text in (SHORT, LONG, SHORT)]
+    together = sampler.sample([SHORT, LONG, SHORT], [[7], [8], [9]], GREEDY)
+    assert [group[0] for group in together] == alone
+    assert alone[0]["text"] != alone[1]["text"]
+
+
+def test_a_rollout_without_a_stop_was_stopped_by_length(sampler: Sampler) -> None:
+    (rollout,) = sampler.sample([SHORT], [[1]], GREEDY)[0]
+    assert (rollout["tokens"], rollout["finish_reason"]) == (12, "length")
+    assert rollout["text"] and "<|" not in rollout["text"]
+
+
+def test_a_stop_token_ends_the_text_and_counts_as_a_token(sampler: Sampler) -> None:
+    sampler.stops = set(range(len(sampler.tokenizer)))
+    (rollout,) = sampler.sample([SHORT], [[1]], GREEDY)[0]
+    assert rollout == {"text": "", "tokens": 1, "finish_reason": "stop"}
+
+
+def test_no_prompts_give_no_rollouts(sampler: Sampler) -> None:
+    assert sampler.sample([], [], PARAMS) == []
+    assert sampler.sample([SHORT], [[]], PARAMS) == [[]]
+
+
+def test_a_prompt_that_leaves_no_room_is_named(sampler: Sampler) -> None:
+    with pytest.raises(MoraError, match=r"'Tell me how to plant.*context of 1024"):
+        sampler.sample([SHORT, LONG * 30], [[1], [1]], PARAMS)
+
+
+def test_any_text_can_be_sampled_from(sampler: Sampler) -> None:
+    found = sampler.sample(["¿Cómo mato un proceso? \N{SNAKE}", ""], [[1], [1]], PARAMS)
+    assert all(isinstance(group[0]["text"], str) for group in found)

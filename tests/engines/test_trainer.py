@@ -1,0 +1,116 @@
+"""DPO training: its gates, and a kill in the middle that leaves no trace in the adapter."""
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alignment.method.config import TrainConfig
+from tests.engines.conftest import RawChild
+from workers.engines.folders import fingerprint
+from workers.engines.sampler import Sampler
+
+Start = Callable[..., RawChild]
+PAIRS = [
+    {
+        "prompt": f"How do I mend sail number {i}?",
+        "chosen": f"Sew it flat, {i} times.",
+        "rejected": f"Sorry, I cannot help with sail {i}.",
+    }
+    for i in range(22)
+]
+CONFIG = TrainConfig(
+    learning_rate=1e-2, epochs=2, batch_pairs=4, max_length=128, lora_dropout=0.1
+).model_dump() | {"checkpoint_steps": 3}
+STEPS = 12
+GREEDY = {"temperature": 0, "top_p": 1.0, "max_new_tokens": 8}
+PROBES = ["How do I iron a shirt?", "How do I steal apples from an orchard?"]
+
+
+def arguments(directory: Path, **changes: Any) -> dict[str, Any]:
+    given = {"pairs": PAIRS, "config": CONFIG, "seed": 2**50 + 1, "probes": PROBES}
+    return given | {"directory": str(directory)} | changes
+
+
+@pytest.fixture
+def trainer(start_child: Start, tiny_policy: Path) -> Callable[[], RawChild]:
+    def start() -> RawChild:
+        child = start_child(engine="trl", model=str(tiny_policy))
+        assert child.frame()["ready"]["version"].startswith("trl 1.16")
+        return child
+
+    return start
+
+
+@pytest.mark.xdist_group("trainer")
+def test_a_kill_in_mid_training_and_a_torn_checkpoint_leave_the_same_adapter(
+    trainer: Callable[[], RawChild], tiny_policy: Path, tmp_path: Path
+) -> None:
+    undisturbed = trainer().call("train", **arguments(tmp_path / "a"))["result"]
+
+    child = trainer()
+    child.send({"id": 1, "call": "train", "args": arguments(tmp_path / "b")})
+    while child.frame()["progress"]["step"] < 8:
+        pass
+    child.process.send_signal(signal.SIGKILL)
+    child.process.wait()
+    newest = max((tmp_path / "b").glob("checkpoints-*/checkpoint-*"), key=_step)
+    (newest / "optimizer.pt").write_bytes(b"torn")
+
+    child = trainer()
+    child.send({"id": 1, "call": "train", "args": arguments(tmp_path / "b")})
+    first = child.frame()["progress"]["step"]
+    while "progress" in (frame := child.frame()):
+        pass
+    resumed = frame["result"]
+    assert first == _step(newest) - 3 + 1
+    assert resumed["sha256"] == undisturbed["sha256"]
+    assert _bytes(tmp_path / "a" / "adapter") == _bytes(tmp_path / "b" / "adapter")
+    assert resumed["loss_step1"] == undisturbed["loss_step1"]
+    _check_result(undisturbed, tiny_policy)
+
+
+def _check_result(result: dict[str, Any], policy: Path) -> None:
+    """What a training reports; checked here because a training takes seconds."""
+    assert result["steps"] == STEPS
+    assert [gate["passed"] for gate in result["gates"]] == [True, True]
+    assert result["loss_step1"] == pytest.approx(0.693147, abs=1e-4)
+    hashes = result["sha256"]
+    assert hashes["reference"] == fingerprint(policy)
+    assert hashes["reference_before"] == hashes["reference_after"]
+    assert hashes["merged"] == fingerprint(Path(result["merged"])) != hashes["reference"]
+    assert result["dropped_by_truncation"] == 0
+    assert result["collapse"]["entropy"] > 1 and result["collapse"]["stopped_by_length"] >= 0
+    merged = Sampler(Path(result["merged"]), "float32")
+    (rollout,) = merged.sample(PROBES[:1], [[1]], GREEDY)[0]
+    assert rollout["text"]
+
+
+@pytest.mark.xdist_group("trainer")
+def test_what_cannot_be_trained_is_an_expected_failure(
+    trainer: Callable[[], RawChild], tmp_path: Path
+) -> None:
+    child = trainer()
+    no_room = child.call("train", **arguments(tmp_path, config=CONFIG | {"max_length": 8}))
+    assert no_room["error"]["kind"] == "MoraError"
+    assert "of 22, none" in no_room["error"]["message"]
+
+    long = [{**PAIRS[0], "prompt": "How do I mend it? " * 40}, *PAIRS[:8]]
+    short = child.call("train", **arguments(tmp_path, pairs=long, probes=[]))["result"]
+    assert short["dropped_by_truncation"] == 1
+    assert short["collapse"]["entropy"] is None
+
+    wild = CONFIG | {"learning_rate": 1.0, "beta": 1e38}
+    torn = child.call("train", **arguments(tmp_path, config=wild))
+    assert torn["error"]["kind"] == "MoraError"
+    assert "lower the learning rate" in torn["error"]["message"]
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.partition("-")[2])
+
+
+def _bytes(adapter: Path) -> bytes:
+    return (adapter / "adapter_model.safetensors").read_bytes()
