@@ -89,11 +89,12 @@ class Child:
             raise self._died() from None
         while True:
             frame = self._next(stop)
-            if "progress" in frame:
-                if on_progress:
-                    on_progress(frame["progress"])
-            elif frame.get("id") == self._number:
+            if frame.get("id") != self._number:
+                continue
+            if "progress" not in frame:
                 return self._result(frame)
+            if on_progress:
+                on_progress(frame["progress"])
 
     @property
     def alive(self) -> bool:

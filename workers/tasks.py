@@ -103,6 +103,7 @@ def work_on(claim: claims.Claim, slot: slots.Slot) -> None:
         elif sentence := claims.count_death(claim, str(death)):
             fail(stage.pk, MoraError(sentence))
     except (OperationalError, InterfaceError):
+        slot.end_children()  # one may be in the middle of a call that nobody waits for
         raise  # the lease runs out, and the chunk is open again
     except Exception as error:
         fail(stage.pk, error)
