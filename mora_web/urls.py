@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import URLPattern, URLResolver, include, path
 
+from alignment.api import api
 from alignment.views import projects, results, reviews, run_form, runs
 
 run_pages = [
@@ -33,5 +34,6 @@ urlpatterns = [
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
     path("projects/<slug:slug>/", include(project_pages)),
     path("workers/", projects.workers, name="workers"),
+    path("api/v1/", api.urls),
     path("admin/", admin.site.urls),
 ]

@@ -1,0 +1,70 @@
+"""Projects and what they hold: prompt sets, policies, evaluations, the Pareto front."""
+
+from typing import Annotated, Any
+
+from ninja import Query, Router
+
+from alignment.api.access import project_for
+from alignment.api.auth import Request
+from alignment.api.pages import After, Limit, Page, Slug, page
+from alignment.api.schemas import (
+    EvaluationOut,
+    ParetoOut,
+    PolicyOut,
+    ProjectOut,
+    PromptSetOut,
+    evaluation_out,
+    point_out,
+)
+from alignment.queries import projects
+from alignment.queries.results import finished_evaluations, pareto, policy_table
+
+router = Router(tags=["projects"])
+
+
+@router.get("/projects", response=Page[ProjectOut])
+def list_projects(request: Request, after: After = None, limit: Limit = 50) -> dict[str, Any]:
+    """The projects that you are a member of."""
+    return page(projects.projects_of(request.auth), after, limit)
+
+
+@router.get("/projects/{slug}", response=ProjectOut)
+def get_project(request: Request, slug: Slug) -> Any:
+    """A project by its short name."""
+    return project_for(request.auth, slug)
+
+
+@router.get("/projects/{slug}/prompt-sets", response=Page[PromptSetOut])
+def list_prompt_sets(
+    request: Request, slug: Slug, after: After = None, limit: Limit = 50
+) -> dict[str, Any]:
+    """The project's prompt sets with their numbers of prompts."""
+    return page(projects.prompt_sets(project_for(request.auth, slug)), after, limit)
+
+
+@router.get("/projects/{slug}/policies", response=Page[PolicyOut])
+def list_policies(
+    request: Request, slug: Slug, after: After = None, limit: Limit = 50
+) -> dict[str, Any]:
+    """The project's policies, newest first: start policies, trained ones, imported names."""
+    found = project_for(request.auth, slug).policies.all()
+    return page(found, after, limit, newest_first=True)
+
+
+@router.get("/projects/{slug}/evaluations", response=Page[EvaluationOut])
+def list_evaluations(
+    request: Request,
+    slug: Slug,
+    after: After = None,
+    limit: Annotated[int, Query(ge=1, le=20, description="each is computed")] = 10,
+) -> dict[str, Any]:
+    """The project's finished evaluations with their figures, newest first."""
+    found = finished_evaluations(project_for(request.auth, slug))
+    part = page(found, after, limit, newest_first=True)
+    return {**part, "items": [evaluation_out(row) for row in policy_table(part["items"])]}
+
+
+@router.get("/projects/{slug}/pareto", response=ParetoOut)
+def get_pareto(request: Request, slug: Slug) -> dict[str, Any]:
+    """The latest evaluations, 200 at most, as points with front and contributions."""
+    return {"points": [point_out(point) for point in pareto(project_for(request.auth, slug))]}

@@ -1,0 +1,266 @@
+"""What the API takes and gives. Docstrings and descriptions are the reference page's text."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from ninja import Schema
+from pydantic import ConfigDict, Field, StringConstraints
+
+from alignment.method.config import RunConfig
+from alignment.models import Evaluation, Pair, Policy, Rollout, Run, Score
+from alignment.queries.results import Point, PolicyRow
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
+Interval = tuple[float, float] | None
+
+
+class Strict(Schema):
+    model_config = ConfigDict(extra="forbid")
+
+
+class RunIn(Strict):
+    """A run to create. Its name is unique in the project, so sending it twice creates it once."""
+
+    name: Name
+    config: RunConfig
+    start: bool = Field(False, description="start it at once")
+
+
+class ConfigIn(Strict):
+    config: dict[str, Any]
+
+
+class ProjectOut(Schema):
+    id: int
+    slug: str
+    name: str
+    description: str
+    created_at: datetime
+
+
+class PromptSetOut(Schema):
+    id: int
+    name: str
+    source: str
+    created_at: datetime
+    seeds: int
+    rewrites: int
+
+
+class PolicyOut(Schema):
+    """`parent` and `stage` are those that trained it; a start policy has neither."""
+
+    id: int
+    name: str
+    sha256: str
+    adapter_sha256: str
+    parent: int | None
+    stage: int | None
+    facts: dict[str, Any]
+    created_at: datetime
+
+    @staticmethod
+    def resolve_parent(policy: Policy) -> int | None:
+        return policy.parent_id
+
+    @staticmethod
+    def resolve_stage(policy: Policy) -> int | None:
+        return policy.stage_id
+
+
+class FiguresOut(Schema):
+    """Over `n` valid scores; intervals hold 95 %; null where undefined."""
+
+    mean: float | None
+    mean_ci: Interval
+    pass_rate: float | None
+    pass_rate_ci: Interval
+    n: int
+    invalid: int
+
+
+class EvaluationOut(Schema):
+    """The figures of a policy on held-out prompts, computed from the stored scores.
+
+    `rewards` is by dimension; `hypervolume` is of the mean reward vector against 0;
+    `invalid_share` is of all scores, `cut_share` of rollouts stopped by length.
+    """
+
+    id: int
+    label: str
+    policy: int
+    run: int | None
+    stage: int | None
+    created_at: datetime
+    rewards: dict[str, FiguresOut]
+    joint_pass_rate: float | None
+    joint_pass_rate_ci: Interval
+    hypervolume: float | None
+    prompts: int
+    rollouts: int
+    invalid_share: float | None
+    cut_share: float | None
+
+
+class PointOut(EvaluationOut):
+    """`on_front`: no policy that it may be compared with dominates it; `contribution`: the
+    hypervolume lost without it. Both are null where a dimension has no mean."""
+
+    on_front: bool | None
+    contribution: float | None
+
+
+class ParetoOut(Schema):
+    points: list[PointOut]
+
+
+class Warnings(Schema):
+    """Errors keep the configuration from running, warnings do not; errors are by path."""
+
+    errors: dict[str, str]
+    warnings: list[str]
+
+
+class RunOut(Schema):
+    """`seq` is the number of its latest event."""
+
+    id: int
+    project: str
+    name: str
+    status: str
+    seq: int
+    created_by: str | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+    @staticmethod
+    def resolve_project(run: Run) -> str:
+        return run.project.slug
+
+    @staticmethod
+    def resolve_created_by(run: Run) -> str | None:
+        return run.created_by.get_username() if run.created_by else None
+
+
+class RunWhole(RunOut):
+    config: dict[str, Any]
+
+
+class StageOut(Schema):
+    """`done` of `total`, counted in `unit`; `reused_from` is the stage whose results it has."""
+
+    id: int
+    position: int
+    round: int
+    kind: str
+    status: str
+    reason: str
+    empty: bool
+    reused_from: int | None = Field(alias="reused_from_id")
+    total: int
+    done: int
+    unit: str
+    facts: dict[str, Any]
+    queued_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+class EventOut(Schema):
+    seq: int
+    kind: str
+    data: dict[str, Any]
+    at: datetime
+
+
+class EventsOut(Schema):
+    """Ask again with `after` = `next`; when `ended`, nothing more will come."""
+
+    items: list[EventOut]
+    next: int
+    ended: bool
+
+
+class ScoreOut(Schema):
+    """`raw` and `reward` are null where the judge could not score, for the `reason` given."""
+
+    dimension: str
+    judge: str
+    raw: float | None
+    reward: float | None
+    reason: str
+
+    @staticmethod
+    def resolve_dimension(score: Score) -> str:
+        return score.judge.dimension.name
+
+    @staticmethod
+    def resolve_judge(score: Score) -> str:
+        return score.judge.name
+
+
+class RolloutOut(Schema):
+    id: int
+    stage: int | None
+    prompt: int
+    index: int
+    text: str
+    tokens: int | None
+    finish_reason: str
+    seed: int | None
+    scores: list[ScoreOut]
+
+    @staticmethod
+    def resolve_stage(rollout: Rollout) -> int | None:
+        return rollout.sampling.stage_id
+
+    @staticmethod
+    def resolve_prompt(rollout: Rollout) -> int:
+        return rollout.prompt_id
+
+
+class TextOut(Schema):
+    id: int
+    text: str
+
+
+class PairOut(Schema):
+    id: int
+    stage: int
+    prompt: TextOut
+    chosen: TextOut
+    rejected: TextOut
+    margin: float
+    gaps: dict[str, float]
+
+    @staticmethod
+    def resolve_stage(pair: Pair) -> int:
+        return pair.stage_id
+
+
+def evaluation_out(row: PolicyRow) -> dict[str, Any]:
+    """The fields of EvaluationOut."""
+    evaluation: Evaluation = row.evaluation
+    return {
+        "id": evaluation.pk,
+        "label": row.name,
+        "policy": evaluation.policy_id,
+        "run": evaluation.stage.run_id if evaluation.stage else None,
+        "stage": evaluation.stage_id,
+        "created_at": evaluation.created_at,
+        "rewards": row.rewards,
+        "joint_pass_rate": row.joint_pass_rate,
+        "joint_pass_rate_ci": row.joint_pass_rate_ci,
+        "hypervolume": row.hypervolume,
+        "prompts": row.prompts,
+        "rollouts": row.rollouts,
+        "invalid_share": row.invalid_share,
+        "cut_share": row.cut_share,
+    }
+
+
+def point_out(point: Point) -> dict[str, Any]:
+    """The fields of PointOut."""
+    front = {"on_front": point.on_front, "contribution": point.contribution}
+    return {**evaluation_out(point.row), **front}
