@@ -118,7 +118,7 @@ paths = st.sampled_from(
 
 
 @settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(path=paths, value=values)
 def test_no_value_anywhere_breaks_the_server(researcher: Client, path: str, value: Any) -> None:
