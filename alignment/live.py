@@ -101,4 +101,4 @@ def _parameters() -> dict[str, Any]:
     parameters = connection.get_connection_params()
     for name in ("cursor_factory", "context", "prepare_threshold"):
         parameters.pop(name, None)
-    return parameters
+    return {**parameters, "application_name": "mora live feed"}

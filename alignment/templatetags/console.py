@@ -145,11 +145,13 @@ def may_act(context: Any, project: Project, role: str) -> bool:
 def nav(context: Any, project: Project | None = None) -> dict[str, Any]:
     """The side bar: the project's pages with their counts, and the pages of the console."""
     match = context["request"].resolver_match
+    user = context["request"].user
     return {
         "project": project,
+        "may_review": may(user, project, Role.ANNOTATOR) if project else False,
         "counts": projects.counts(project) if project else None,
         "current": SECTIONS.get(match.url_name, match.url_name) if match else "",
-        "user": context["request"].user,
+        "user": user,
     }
 
 

@@ -1,0 +1,164 @@
+"""The Pareto page: its points, its front, its words, its table and its CSV."""
+
+import csv
+import io
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.http import QueryDict
+from django.test import Client
+from django.urls import reverse
+
+from alignment.models import Project
+from alignment.pareto_figure import pareto_plot
+from alignment.queries.results_page import ResultsPage, results_page, version
+from tests.builders import make_run
+from tests.web.conftest import add_evaluation, stage_of
+
+
+def scores(helpful: list[float], harmless: list[float]) -> dict[str, list[float]]:
+    return {"helpful": helpful, "harmless": harmless, "truthful": [0.5] * 4}
+
+
+@pytest.fixture
+def three(project: Project) -> Project:
+    """Mean rewards (helpful, harmless): safe (0.25, 1), keen (0.75, 0.5), poor (0, 0.5)."""
+    add_evaluation(project, "safe", scores([2, 2, 2, 2], [1, 1, 1, 1]))
+    add_evaluation(project, "keen", scores([4, 4, 4, 4], [1, 0, 1, 0]))
+    add_evaluation(project, "poor", scores([1, 1, 1, 1], [0, 1, 0, 1]))
+    return project
+
+
+def page(project: Project, query: str = "") -> ResultsPage:
+    return results_page(project, QueryDict(query).dict())
+
+
+def traces(project: Project, query: str = "") -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = pareto_plot(page(project, query)).figure["data"]
+    return found
+
+
+def test_points_stand_at_their_mean_rewards_with_their_intervals(three: Project) -> None:
+    marks = next(t for t in traces(three) if t["mode"] == "markers+text")
+    assert marks["text"] == ["safe", "keen", "poor"]
+    assert marks["x"] == [0.25, 0.75, 0.0]
+    assert marks["y"] == [1.0, 0.5, 0.5]
+    assert marks["error_x"]["array"] == [0.0, 0.0, 0.0]
+    assert marks["error_y"]["array"][0] == 0.0
+    assert marks["error_y"]["array"][1] > 0.0
+
+
+def test_the_front_is_the_staircase_of_what_nothing_dominates(three: Project) -> None:
+    line = next(t for t in traces(three) if t.get("name") == "front")
+    assert list(zip(line["x"], line["y"], strict=True)) == [
+        (0.0, 1.0),
+        (0.25, 1.0),
+        (0.25, 0.5),
+        (0.75, 0.5),
+        (0.75, 0.0),
+    ]
+
+
+def test_the_text_alternative_says_what_the_plot_shows(three: Project) -> None:
+    assert pareto_plot(page(three)).finding == (
+        "2 of 3 policies are on the front: keen, at 0.75 helpful and 0.50 harmless, is best on"
+        " helpful; safe, at 0.25 helpful and 1.00 harmless, is best on harmless."
+        " Differences within the 95 % bars may be chance."
+    )
+
+
+def test_the_text_alternative_of_one_policy_and_of_one_best(project: Project) -> None:
+    add_evaluation(project, "start", scores([2, 2, 2, 2], [1, 1, 0, 0]))
+    assert pareto_plot(page(project)).finding == (
+        "One policy so far: start, at 0.25 helpful and 0.50 harmless."
+    )
+    add_evaluation(project, "after", scores([3, 3, 3, 3], [1, 1, 1, 1]))
+    assert pareto_plot(page(project)).finding == (
+        "after, at 0.50 helpful and 1.00 harmless, is better on both than start."
+        " Differences within the 95 % bars may be chance."
+    )
+
+
+def test_the_axes_are_the_dimensions_asked_for(three: Project) -> None:
+    shown = page(three, "x=truthful&y=helpful")
+    assert (shown.x, shown.y) == ("truthful", "helpful")
+    layout = pareto_plot(shown).figure["layout"]
+    assert layout["xaxis"]["title"]["text"] == "truthful, mean reward (0 to 1)"
+
+
+@pytest.mark.parametrize("query", ["x=gone&y=gone", "x=helpful&y=helpful", "on=9-9", ""])
+def test_axes_that_cannot_be_are_chosen_anew(three: Project, query: str) -> None:
+    shown = page(three, query)
+    assert (shown.x, shown.y) == ("helpful", "harmless")
+
+
+def test_other_judges_are_another_comparison(three: Project) -> None:
+    judges = three.judges.filter(use="pairing")
+    other = add_evaluation(three, "other", scores([5, 5, 5, 5], [1, 1, 1, 1]))
+    other.judges.set(judges)
+    for score in (s for r in other.sampling.rollouts.all() for s in r.scores.all()):
+        score.judge = judges.get(dimension=score.judge.dimension)
+        score.save()
+    shown = page(three)
+    assert [len(c.points) for c in shown.comparisons] == [1, 3]
+    assert shown.shown is not None and shown.shown.points[0].row.name == "other"
+    again = page(three, f"on={shown.comparisons[1].key}")
+    assert again.shown is not None and len(again.shown.points) == 3
+
+
+def test_rounds_of_a_run_are_joined_and_lead_to_its_page(
+    project: Project, people: dict[str, User]
+) -> None:
+    run = make_run(project, people["owner"])
+    for number, name in ((1, "run: after round 1"), (0, "run: start")):
+        stage = stage_of(run, "evaluate", number)
+        type(stage).objects.filter(pk=stage.pk).update(status="succeeded")
+        raw = scores([2 + number] * 4, [1, 1, 1, number])
+        evaluation = add_evaluation(project, name, raw)
+        evaluation.stage = stage
+        evaluation.save()
+    path = next(t for t in traces(project) if t["mode"] == "lines" and t.get("name") != "front")
+    assert path["x"] == [0.25, 0.5], "from the start on, whatever was evaluated first"
+    marks = next(t for t in traces(project) if t["mode"] == "markers+text")
+    assert marks["customdata"] == [reverse("run", args=[project.slug, run.pk])] * 2
+    assert len(set(marks["marker"]["symbol"])) == 2
+
+
+def test_an_evaluation_that_is_not_finished_is_no_point(
+    project: Project, people: dict[str, User]
+) -> None:
+    before = version(project)
+    run = make_run(project, people["owner"])
+    evaluation = add_evaluation(project, "half", scores([2] * 4, [1] * 4))
+    assert version(project) != before
+    evaluation.stage = stage_of(run, "evaluate")
+    evaluation.save()
+    assert version(project) == before
+    assert page(project).shown is None
+
+
+def test_the_page_has_its_plot_table_and_notice(researcher: Client, three: Project) -> None:
+    three.description = "A made-up world."
+    three.save()
+    text = researcher.get(reverse("results", args=[three.slug])).content.decode()
+    assert 'id="pareto-figure" type="application/json"' in text
+    assert 'role="img" aria-label="2 of 3 policies' in text
+    assert "A made-up world." in text
+    assert "dominated" in text and "on it" in text
+
+
+def test_an_empty_page_says_how_points_come(researcher: Client, project: Project) -> None:
+    text = researcher.get(reverse("results", args=[project.slug])).content.decode()
+    assert "No evaluation yet" in text
+
+
+def test_the_csv_has_a_line_for_each_policy_and_dimension(
+    researcher: Client, three: Project
+) -> None:
+    page = researcher.get(reverse("results-csv", args=[three.slug]))
+    rows = list(csv.DictReader(io.StringIO(page.content.decode())))
+    assert len(rows) == 3 * 3
+    keen = next(r for r in rows if (r["policy"], r["dimension"]) == ("keen", "helpful"))
+    assert (keen["mean"], keen["mean_low"], keen["n"]) == ("0.75", "0.75", "4")
+    assert keen["rollouts"] == "4"

@@ -1,0 +1,131 @@
+"""Reviewing: one rewrite at a time, each decision recorded once, the next one after it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from alignment.models import Prompt, Review, ReviewItem, Run
+from alignment.services.reviews import decide_rewrite
+from tests.web.conftest import put, stage_of
+
+
+@pytest.fixture
+def annotator(sign_in: Callable[[str], Client]) -> Client:
+    return sign_in("annotator")
+
+
+def queue(client: Client, **query: Any) -> Any:
+    return client.get(reverse("review", args=["sandbox"]), query)
+
+
+def decide(client: Client, item: ReviewItem, **said: str) -> Any:
+    return client.post(reverse("decide", args=["sandbox", item.pk]), said, follow=True)
+
+
+def items(run: Run) -> list[ReviewItem]:
+    return list(stage_of(run, "review").review_items.order_by("pk"))
+
+
+def test_the_page_shows_what_a_decision_needs(annotator: Client, waiting: Run) -> None:
+    page = queue(annotator)
+    text = page.content.decode()
+    assert "<ins>Say which tools I need.</ins>" in text
+    assert "single reward" in text
+    assert "1 / 8" in text and "0 / 8" in text
+    assert "not empty" in text and "9 words" in text
+    assert page.context["page"].left == 3
+    assert "<summary" in text.partition("Glue it.")[0], "rollouts are under a veil"
+    assert '<details class="veil" open' not in text
+
+
+def test_a_decision_leads_to_the_next_rewrite(annotator: Client, waiting: Run) -> None:
+    first, second, _ = items(waiting)
+    page = decide(annotator, first, decision="approve")
+    assert page.context["page"].item == second
+    assert page.context["page"].mine == 1
+    first.refresh_from_db()
+    assert first.state == "approved"
+
+
+def test_an_edit_is_a_prompt_of_its_own(annotator: Client, waiting: Run) -> None:
+    first = items(waiting)[0]
+    decide(annotator, first, decision="edit", text="How do I mend them well?")
+    first.refresh_from_db()
+    assert first.state == "edited"
+    assert first.outcome is not None and first.outcome.text == "How do I mend them well?"
+    assert Prompt.objects.get(pk=first.prompt_id).text.endswith("Say which tools I need.")
+
+
+def test_a_rejection_keeps_its_reason(annotator: Client, waiting: Run) -> None:
+    first = items(waiting)[0]
+    decide(annotator, first, decision="reject", reason="too vague")
+    assert Review.objects.get(item=first).reason == "too vague"
+
+
+def test_a_rewrite_that_is_skipped_comes_back_at_the_end(annotator: Client, waiting: Run) -> None:
+    first, second, third = items(waiting)
+    assert queue(annotator, after=first.pk).context["page"].item == second
+    assert queue(annotator, after=third.pk).context["page"].item == first
+
+
+@pytest.mark.parametrize("after", ["x", "-1", "9" * 40, "²"])
+def test_a_strange_place_in_the_queue_is_its_start(
+    annotator: Client, waiting: Run, after: str
+) -> None:
+    assert queue(annotator, after=after).context["page"].item == items(waiting)[0]
+
+
+def test_an_edit_that_cannot_be_kept_stays_in_the_field(annotator: Client, waiting: Run) -> None:
+    first = items(waiting)[0]
+    page = decide(annotator, first, decision="edit", text="good \x00 text")
+    assert page.status_code == 422
+    assert "NUL character" in page.content.decode()
+    assert page.context["page"].item == first
+    assert not Review.objects.exists()
+
+
+def test_who_comes_second_is_told_and_goes_on(
+    annotator: Client, waiting: Run, people: dict[str, User]
+) -> None:
+    first, second, _ = items(waiting)
+    decide_rewrite(item=first, decision="reject", by=people["owner"])
+    page = decide(annotator, first, decision="approve")
+    assert "decided already" in page.content.decode()
+    assert page.context["page"].item == second
+    first.refresh_from_db()
+    assert first.state == "rejected"
+
+
+def test_the_last_decision_lets_the_run_go_on_and_empties_the_queue(
+    annotator: Client, waiting: Run, django_capture_on_commit_callbacks: Any
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        for item in items(waiting):
+            page = decide(annotator, item, decision="approve")
+    assert "Nothing waits for a review" in page.content.decode()
+    assert stage_of(waiting, "review").status == "succeeded"
+
+
+def test_a_review_that_was_closed_is_said(annotator: Client, waiting: Run) -> None:
+    put(stage_of(waiting, "review"), status="cancelled")
+    page = decide(annotator, items(waiting)[0], decision="approve")
+    assert "this review is closed" in page.content.decode()
+
+
+def test_an_unknown_decision_changes_nothing(annotator: Client, waiting: Run) -> None:
+    first = items(waiting)[0]
+    assert decide(annotator, first, decision="burn").status_code == 422
+    first.refresh_from_db()
+    assert first.state == "pending"
+
+
+def test_the_side_bar_counts_what_waits_for_those_who_may_review(
+    sign_in: Callable[[str], Client], waiting: Run
+) -> None:
+    address = reverse("project", args=["sandbox"])
+    assert "Review<small>3</small>" in sign_in("annotator").get(address).content.decode()
+    assert "Review<small>" not in sign_in("viewer").get(address).content.decode()

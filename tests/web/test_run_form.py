@@ -1,0 +1,234 @@
+"""The run form: what it starts from, what it builds, and where its errors land."""
+
+from typing import Any
+
+import pytest
+from django.http import QueryDict
+from django.test import Client
+from django.urls import reverse
+
+from alignment.forms import RunForm
+from alignment.method.config import RunConfig
+from alignment.models import Policy, Project, Run
+from alignment.run_values import defaults, flat, with_rounds_changed
+from tests.builders import add_prompts, config_of
+
+
+def posted(values: dict[str, Any]) -> QueryDict:
+    """Values as a browser sends them: nothing for an empty box, text for the rest."""
+    data = QueryDict(mutable=True)
+    for name, value in values.items():
+        if isinstance(value, list):
+            data.setlist(name, value)
+        elif value is True:
+            data[name] = "on"
+        elif value is not False:
+            data[name] = "" if value is None else str(value)
+    return data
+
+
+def page_values(project: Project, **changes: Any) -> dict[str, Any]:
+    """What the page as it opens would send, with changes."""
+    form = RunForm(project, values=defaults(project))
+    return {**{name: value_of(form, name) for name in form.fields}, **changes}
+
+
+def value_of(form: RunForm, name: str) -> Any:
+    """A field's value; a list with nothing chosen sends its first option."""
+    value, choices = form[name].value(), list(getattr(form.fields[name], "choices", []))
+    return choices[0][0] if value is None and choices else value
+
+
+CONFIGS = [
+    config_of(),
+    config_of(
+        rounds=[
+            {"prompts": "mixed", "focus": "harmless", "limit": 3},
+            {
+                "prompts": "mixed",
+                "focus": None,
+                "weights": {"helpful": 0.5, "harmless": 0.25, "truthful": 0.25},
+            },
+        ],
+        resample_n=4,
+        mine={"rule": "flat", "min_valid": 5},
+        rewrite={"strategy": "none", "candidates": 2},
+        review={"mode": "audit", "audit_share": 0.35},
+        pair={"consistent": False, "chosen_passes": True, "length_gap_at_most": 40},
+        train={"learning_rate": 3.5e-4, "scheduler": "linear", "lora_dropout": 0},
+    ),
+]
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_a_configuration_comes_back_whole_through_the_form(
+    config: RunConfig, project: Project
+) -> None:
+    shown = RunForm(project, values={**flat(config.model_dump(mode="json")), "name": "again"})
+    sent = posted({name: shown[name].value() for name in shown.fields})
+    form = RunForm(project, data=sent)
+    assert form.is_valid(), form.errors
+    assert form.config == config
+
+
+def test_the_page_as_it_opens_can_be_sent(project: Project) -> None:
+    add_prompts(project, "more", ["How do I sew?"])
+    form = RunForm(project, data=posted(page_values(project)))
+    assert form.is_valid(), form.errors
+    config = form.config
+    assert config is not None
+    assert [r.focus for r in config.rounds] == ["helpful", "harmless", "truthful"]
+    assert [r.prompts for r in config.rounds] == ["mixed", "held-out", "mixed"]
+    assert config.evaluate.prompts == "more"
+    assert config.judges["helpful"] == "sandbox-helpful"
+    assert config.evaluate.judges["helpful"] == "sandbox-helpful-eval"
+
+
+def test_a_dimension_left_out_takes_its_judges_along(project: Project) -> None:
+    values = page_values(project, dimensions=["helpful", "harmless"])
+    values["rounds.2.focus"] = ""
+    form = RunForm(project, data=posted(values))
+    assert form.is_valid(), form.errors
+    assert form.config is not None
+    assert set(form.config.judges) == {"helpful", "harmless"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "sentence"),
+    [
+        ({"sample.n": 0}, "sample.n", "greater than or equal to 1"),
+        ({"sample.top_p": 0}, "sample.top_p", "greater than 0"),
+        ({"train.learning_rate": "fast"}, "train.learning_rate", "Enter a number"),
+        ({"dimensions": ["helpful"]}, "dimensions", "two dimensions"),
+        ({"rounds.1.prompts": "gone"}, "rounds.1.prompts", "Select a valid choice"),
+        ({"name": ""}, "name", "required"),
+        ({"rounds.0.weights.helpful": 0.4}, "__all__", "sum to 1"),
+    ],
+)
+def test_an_error_lands_on_its_field(
+    project: Project, changes: dict[str, Any], field: str, sentence: str
+) -> None:
+    values = page_values(project, **changes)
+    if changes.get("dimensions"):
+        values |= {"rounds.1.focus": "", "rounds.2.focus": ""}
+    form = RunForm(project, data=posted(values))
+    assert not form.is_valid()
+    assert sentence in " ".join(form.errors[field])
+
+
+def test_an_error_of_the_configuration_finds_its_field(project: Project) -> None:
+    Policy.objects.filter(name="start").update(folder="gone")
+    form = RunForm(project, data=posted(page_values(project)))
+    assert not form.is_valid()
+    assert form.errors == {"policy": ["the model folder of 'start' is gone"]}
+
+
+def test_an_error_in_a_folded_section_opens_it(project: Project) -> None:
+    form = RunForm(project, data=posted(page_values(project, **{"train.epochs": 0})))
+    assert not form.is_valid()
+    assert [s["title"] for s in form.advanced() if s["open"]] == ["Training"]
+
+
+def test_a_round_is_added_like_the_last_and_one_is_removed(project: Project) -> None:
+    values = {
+        "name": "kept",
+        "rounds.0.prompts": "a",
+        "rounds.0.focus": "helpful",
+        "rounds.1.prompts": "b",
+        "rounds.1.focus": "harmless",
+    }
+    more = with_rounds_changed(values, "add")
+    assert more["rounds.2.prompts"] == "b"
+    less = with_rounds_changed(more, "0")
+    assert [less[f"rounds.{i}.prompts"] for i in range(2)] == ["b", "b"]
+    assert "rounds.2.prompts" not in less
+    assert less["name"] == "kept"
+
+
+def test_the_last_round_stays() -> None:
+    values = {"rounds.0.prompts": "a"}
+    assert with_rounds_changed(values, "0") == values
+
+
+def test_rounds_are_added_without_script_and_nothing_is_lost(
+    researcher: Client, project: Project
+) -> None:
+    address = reverse("new-run", args=[project.slug])
+    values = page_values(project, name="kept", dimensions=["helpful", "truthful"])
+    data = posted({**values, "pair.consistent": False, "change": "add"})
+    page = researcher.post(address, data.urlencode(), "application/x-www-form-urlencoded")
+    form = page.context["form"]
+    assert page.status_code == 200
+    assert form.round_count == 4
+    assert form["name"].value() == "kept"
+    assert form["pair.consistent"].value() is False
+    assert form["dimensions"].value() == ["helpful", "truthful"]
+    assert not form.errors
+
+
+def send(client: Client, project: Project, values: dict[str, Any]) -> Any:
+    address = reverse("new-run", args=[project.slug])
+    return client.post(address, posted(values).urlencode(), "application/x-www-form-urlencoded")
+
+
+def test_create_and_start_leads_to_the_running_run(researcher: Client, project: Project) -> None:
+    values = {**page_values(project, name="first"), "action": "start"}
+    response = send(researcher, project, values)
+    run = Run.objects.get(name="first")
+    assert response["Location"] == reverse("run", args=[project.slug, run.pk])
+    assert run.stages.get(position=0).status == "queued"
+    assert run.created_by is not None and run.created_by.username == "a-researcher"
+
+
+def test_create_only_leaves_the_run_pending(researcher: Client, project: Project) -> None:
+    send(researcher, project, {**page_values(project, name="first"), "action": "create"})
+    assert Run.objects.get(name="first").status == "pending"
+
+
+def test_a_name_that_is_taken_is_said_on_the_name(
+    researcher: Client, project: Project, run: Run
+) -> None:
+    page = send(researcher, project, page_values(project, name=run.name))
+    assert page.status_code == 422
+    assert "already" in page.context["form"].errors["name"][0]
+    assert Run.objects.count() == 1
+
+
+def test_a_warning_is_read_before_anything_is_created(researcher: Client, project: Project) -> None:
+    values = page_values(project, name="first")
+    values["evaluate.judges.helpful"] = "sandbox-helpful"
+    page = send(researcher, project, values)
+    assert "both pairs and evaluates" in page.content.decode()
+    assert not Run.objects.exists()
+    send(researcher, project, {**values, "confirmed": "yes"})
+    assert Run.objects.filter(name="first").exists()
+
+
+def test_a_clone_starts_from_the_run_under_a_free_name(
+    researcher: Client, project: Project, run: Run
+) -> None:
+    page = researcher.get(reverse("new-run", args=[project.slug]), {"from": run.pk})
+    form = page.context["form"]
+    assert form["seed"].value() == 7
+    assert form["train.learning_rate"].value() == 1e-3
+    assert form["name"].value() != run.name
+
+
+def test_a_project_that_is_not_ready_is_told_what_it_needs(
+    researcher: Client, project: Project
+) -> None:
+    project.policies.all().delete()
+    project.judges.filter(dimension__name="truthful").delete()
+    text = researcher.get(reverse("new-run", args=[project.slug])).content.decode()
+    assert "a policy with a model" in text
+    assert "a judge of truthful that can judge" in text
+    assert "<form class=" not in text
+
+
+@pytest.mark.parametrize("source", ["", "0", "x", "9" * 30])
+def test_an_unknown_run_to_clone_gives_the_defaults(
+    researcher: Client, project: Project, source: str
+) -> None:
+    page = researcher.get(reverse("new-run", args=[project.slug]), {"from": source})
+    assert page.status_code == 200
+    assert page.context["form"]["seed"].value() == 1
