@@ -59,7 +59,7 @@ class Claim:
 def claim(stage_id: int, owner: str) -> Claim | None:
     """The stage's next open chunk, now ours; None when there is none to be had."""
     with transaction.atomic(), connection.cursor() as cursor:
-        values = {"stage": stage_id, "owner": owner, "lease": LEASE_SECONDS}
+        values: dict[str, str | int] = {"stage": stage_id, "owner": owner, "lease": LEASE_SECONDS}
         cursor.execute(CLAIM, values)
         row = cursor.fetchone()
     if row is None:

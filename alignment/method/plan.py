@@ -50,11 +50,11 @@ def expand(config: RunConfig) -> tuple[StagePlan, ...]:
 def settings(config: RunConfig, kind: str, number: int) -> dict[str, Any]:
     """What of the configuration decides this stage's result, and nothing else."""
     whole = config.model_dump(mode="json")
-    a_round = whole["rounds"][number - 1] if number else None
     sampling = {"sample": whole["sample"], "seed": config.seed}
     if kind == "sample":
+        chosen = config.rounds[number - 1]
         held_out = config.evaluate.prompts
-        prompts = {"set": a_round["prompts"], "limit": a_round["limit"], "held_out": held_out}
+        prompts = {"set": chosen.prompts, "limit": chosen.limit, "held_out": held_out}
         return {**sampling, "policy": config.policy, "prompts": prompts}
     if kind == "resample":
         n = config.resample_n or config.sample.n
