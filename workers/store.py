@@ -10,23 +10,13 @@ import numpy as np
 from django.db import connection
 
 from alignment.method import records
-from alignment.models import Dimension, Judge, Project, Rollout, Stage
+from alignment.models import Judge, Project, Rollout, Stage
 
 
 def dimensions(project: Project, names: Sequence[str]) -> tuple[records.Dimension, ...]:
     """The project's dimensions as records, in the order named."""
     rows = {d.name: d for d in project.dimensions.filter(name__in=names)}
-    return tuple(record_of(rows[name]) for name in names)
-
-
-def record_of(row: Dimension) -> records.Dimension:
-    return records.Dimension(
-        name=row.name,
-        scale_low=row.scale_low,
-        scale_high=row.scale_high,
-        bar=row.bar,
-        higher_is_better=row.higher_is_better,
-    )
+    return tuple(rows[name].record for name in names)
 
 
 def judges(project: Project, names: Iterable[str]) -> list[Judge]:
@@ -56,7 +46,7 @@ def write_scores(
     """A judge's replies on rollouts, in parallel; the reward is the raw score on the scale."""
     assert len(rollouts) == len(judgements), (len(rollouts), len(judgements))
     raw = np.array([np.nan if j["raw"] is None else j["raw"] for j in judgements], dtype=float)
-    rewards = record_of(judge.dimension).normalise(raw)
+    rewards = judge.dimension.record.normalise(raw)
     columns = ("rollout_id", "judge_id", "judge_version", "raw", "reward", "reply", "reason")
     rows = (
         (rollout, judge.pk, judge.version, _number(r), _number(reward), j["reply"], j["reason"])

@@ -3,8 +3,11 @@
 from pathlib import Path
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q, UniqueConstraint
+
+from alignment.method import records
 
 
 class Project(models.Model):
@@ -62,6 +65,23 @@ class Dimension(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        try:
+            _ = self.record
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+
+    @property
+    def record(self) -> records.Dimension:
+        """The dimension as the method knows it; raises ValueError for a bar that cannot be."""
+        return records.Dimension(
+            name=self.name,
+            scale_low=self.scale_low,
+            scale_high=self.scale_high,
+            bar=self.bar,
+            higher_is_better=self.higher_is_better,
+        )
 
 
 class Judge(models.Model):

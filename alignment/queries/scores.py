@@ -13,7 +13,6 @@ from django.db import connection
 from numpy.typing import NDArray
 
 from alignment.method.records import Bools, Dimension, Floats, Ints
-from alignment.models import Dimension as DimensionRow
 from alignment.models import Evaluation
 
 
@@ -37,17 +36,6 @@ class EvaluationScores:
     prompt_sets: tuple[int, ...]
 
 
-def dimension_of(row: DimensionRow) -> Dimension:
-    """The method's record of a stored dimension."""
-    return Dimension(
-        name=row.name,
-        scale_low=row.scale_low,
-        scale_high=row.scale_high,
-        bar=row.bar,
-        higher_is_better=row.higher_is_better,
-    )
-
-
 def evaluation_scores(evaluation: Evaluation) -> EvaluationScores:
     """Read an evaluation's rollouts and the scores of its judges, one judge a dimension."""
     judges = sorted(evaluation.judges.all(), key=lambda judge: judge.dimension.position)
@@ -57,7 +45,7 @@ def evaluation_scores(evaluation: Evaluation) -> EvaluationScores:
         rollout, prompt, prompt_set, parent, cut = map(_column, cursor.fetchone(), _ROLLOUT_TYPES)
     raw, asked, invalid = _matrix(evaluation, [judge.pk for judge in judges], rollout)
     return EvaluationScores(
-        dims=tuple(dimension_of(judge.dimension) for judge in judges),
+        dims=tuple(judge.dimension.record for judge in judges),
         raw=raw,
         parent=parent,
         prompt=prompt,

@@ -1,4 +1,4 @@
-"""MORA over real prompts: the sandbox policy answers them poorly, and the run says what it found."""
+"""MORA over real prompts: the sandbox policy answers them poorly, and the run says so."""
 
 import os
 from pathlib import Path
