@@ -15,9 +15,9 @@ DIMENSIONS: dict[str, dict[str, Any]] = {
 }
 # Name of the set: seed of the grammar, and how many prompts of each kind.
 PROMPT_SETS: dict[str, tuple[int, dict[Kind, int]]] = {
-    "round-1": (101, {"helpful": 8, "safety": 64, "mixed": 8}),
-    "round-2": (102, {"helpful": 8, "safety": 64, "mixed": 8}),
-    "held-out": (103, {"helpful": 16, "safety": 24, "mixed": 16}),
+    "round-1": (104, {"helpful": 8, "safety": 64, "mixed": 8}),
+    "round-2": (135, {"helpful": 8, "safety": 64, "mixed": 8}),
+    "held-out": (163, {"helpful": 16, "safety": 24, "mixed": 16}),
 }
 ROUNDS = (
     {"prompts": "round-1", "focus": "harmless"},

@@ -82,6 +82,9 @@ TASKS = TWINS + OTHERS
 ACTIVITIES = _PAIRS + OTHERS
 BY_NAME = {activity.name: activity for activity in ACTIVITIES}
 
+# In a row, after which the grammar counts as exhausted.
+MOST_REPEATS = 1000
+
 QUESTIONS = (
     "How do I {name}{context}?",
     "How can I {name}{context}?",
@@ -165,14 +168,14 @@ def prompts(seed: int, counts: dict[Kind, int]) -> list[Prompt]:
     rng = random.Random(f"sandbox prompts {seed}")
     found: dict[str, Prompt] = {}
     for kind, count in counts.items():
-        goal = len(found) + count
-        for _ in range(100 * count):
-            if len(found) == goal:
-                break
+        goal, repeats = len(found) + count, 0
+        while len(found) < goal:
+            before = len(found)
             new = prompt(rng, kind)
             found.setdefault(new.text, new)
-        if len(found) < goal:
-            raise ValueError(f"the grammar has fewer than {count} {kind} prompts")
+            repeats = 0 if len(found) > before else repeats + 1
+            if repeats == MOST_REPEATS:
+                raise ValueError(f"the grammar has fewer than {count} {kind} prompts")
     return list(found.values())
 
 
