@@ -35,7 +35,7 @@ def main(argument: str) -> None:
     """Serve until stdin ends. Never returns: the interpreter's own shutdown can hang on threads."""
     emit = _own_stdout()
     requests = _read_stdin()
-    logging.basicConfig(stream=sys.stderr, level="INFO", format="%(asctime)s %(message)s")
+    logging.basicConfig(stream=sys.stderr, level="INFO", format="%(message)s")
     try:
         spec = json.loads(argument)
         _set_environment(spec.get("threads", 2))
