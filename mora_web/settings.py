@@ -142,7 +142,6 @@ STATICFILES_DIRS = [
     BASE_DIR / "static",
     ("plotly", Path(plotly.__file__).parent / "package_data"),
 ]
-STATIC_ROOT = VAR / "static"
 WHITENOISE_USE_FINDERS = True
 
 LOGIN_URL = "sign-in"

@@ -46,10 +46,10 @@ def test_a_run_succeeds_over_the_broker(
 
 @pytest.mark.xdist_group("brokers")
 def test_a_run_starts_though_every_bell_was_lost(
-    broker: str, sandbox: Project, owner: User, make_workers: Callable[[str], Workers]
+    sandbox: Project, owner: User, make_workers: Callable[[str], Workers]
 ) -> None:
     run = make_run(sandbox, owner, mine=NOTHING)
     runs.start_run(run=run, by=owner)  # nobody listens, and this process rings at its own broker
-    make_workers(broker).start()
+    make_workers(BROKERS["files"]).start()
     wait_for_run(run)
     assert run.status == "succeeded"
