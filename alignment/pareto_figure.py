@@ -202,11 +202,9 @@ def _finding(page: ResultsPage, points: Sequence[_Placed], front: Sequence[_Plac
     if len(points) == 1:
         return f"One policy so far: {_at(page, points[0])}."
     if len(front) == 1:
-        told = (
-            f"{_at(page, front[0])}, is best on both and dominates the other {len(points) - 1}"
-            if len(points) > 2
-            else f"{_at(page, front[0])}, is better on both than {_other(points, front[0]).name}"
-        )
+        (other, *more) = [p.name for p in points if p is not front[0]]
+        rest = f"the other {len(points) - 1}" if more else other
+        told = f"{_at(page, front[0])}, dominates {rest}"
         return f"{told}. Differences within the 95 % bars may be chance."
     ends = sorted(front, key=lambda p: -p.x)
     return (
@@ -214,10 +212,6 @@ def _finding(page: ResultsPage, points: Sequence[_Placed], front: Sequence[_Plac
         f" on {page.x}; {_at(page, ends[-1])}, is best on {page.y}."
         " Differences within the 95 % bars may be chance."
     )
-
-
-def _other(points: Sequence[_Placed], one: _Placed) -> _Placed:
-    return next(p for p in points if p is not one)
 
 
 def _at(page: ResultsPage, point: _Placed) -> str:

@@ -35,5 +35,6 @@ urlpatterns = [
     path("projects/<slug:slug>/", include(project_pages)),
     path("workers/", projects.workers, name="workers"),
     path("api/v1/", api.urls),
+    path("api/v1/", api.urls),
     path("admin/", admin.site.urls),
 ]

@@ -75,7 +75,7 @@ def test_the_text_alternative_of_one_policy_and_of_one_best(project: Project) ->
     )
     add_evaluation(project, "after", scores([3, 3, 3, 3], [1, 1, 1, 1]))
     assert pareto_plot(page(project)).finding == (
-        "after, at 0.50 helpful and 1.00 harmless, is better on both than start."
+        "after, at 0.50 helpful and 1.00 harmless, dominates start."
         " Differences within the 95 % bars may be chance."
     )
 
