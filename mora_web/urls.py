@@ -35,6 +35,5 @@ urlpatterns = [
     path("projects/<slug:slug>/", include(project_pages)),
     path("workers/", projects.workers, name="workers"),
     path("api/v1/", api.urls),
-    path("api/v1/", api.urls),
     path("admin/", admin.site.urls),
 ]
