@@ -8,6 +8,9 @@ from django.http import HttpRequest
 
 from alignment import models
 
+admin.site.site_header = admin.site.site_title = "MORA console"
+admin.site.index_title = "Set up and look up"
+
 
 class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
     """Rows that workers and services write."""

@@ -72,10 +72,16 @@ class Site:
                 time.sleep(0.1)
         raise AssertionError(f"no console within 30 s: {self.log.read_text()}")
 
-    def end(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        """End it and wait until it has left the database."""
+        assert self.process is not None
+        self.process.terminate()
+        self.process.wait(15)
 
 
 def free_port() -> int:
@@ -104,7 +110,7 @@ def site(transactional_db: None, artifacts: Path, tmp_path: Path) -> Iterator[Si
     started = Site(port=free_port(), env=env, log=tmp_path / "web.log")
     started.start()
     yield started
-    started.end()
+    started.stop()
 
 
 @pytest.fixture

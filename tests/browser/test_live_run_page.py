@@ -144,7 +144,7 @@ def test_the_page_heals_after_the_web_process_was_killed(
     mark(run, 1)
     expect(page.locator("#stage-0")).to_contain_text("1 / 900")
     page.evaluate("console.error = () => {}")  # the browser's own word on the cut socket
-    site.end()
+    site.kill()
     expect(page.locator("#feed-cut")).to_be_visible()
     mark(run, 2)
     put(stage_of(run, "evaluate", 0), reason="while you were away")
