@@ -22,6 +22,11 @@ class Plot:
     finding: str
 
 
+def two_digits(value: float) -> str:
+    """A reward to two digits; what is stored a hair below a half, as 0.975 is, goes up."""
+    return f"{value + 1e-9:.2f}"
+
+
 def training_plot(trainings: Sequence[Training]) -> Plot:
     """Loss above reward margin over the optimizer steps, one line a round."""
     traces = [

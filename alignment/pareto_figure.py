@@ -6,7 +6,7 @@ from typing import Any
 
 from django.urls import reverse
 
-from alignment.figures import Plot, axis, layout
+from alignment.figures import Plot, axis, layout, two_digits
 from alignment.method.pareto import front_mask
 from alignment.queries.results import Interval, Point
 from alignment.queries.results_page import ResultsPage
@@ -15,7 +15,7 @@ from alignment.queries.results_page import ResultsPage
 def pareto_plot(page: ResultsPage) -> Plot:
     """The shown policies on two dimensions, mean rewards with 95 % intervals, and their front.
 
-    The front is of these two dimensions; each run's policies share a colour, and a thin line
+    The front is of these two dimensions; a run's policies share a colour, and a thin line
     joins them in the order of its rounds.
     """
     points = _placed(page)
@@ -40,12 +40,12 @@ def pareto_plot(page: ResultsPage) -> Plot:
 
 @dataclass(frozen=True, kw_only=True)
 class _Placed:
-    """A point on the chosen axes. run: what gives it its colour, with its page's address; None
-    for an imported one."""
+    """A point on the chosen axes. arm: points of one share a colour, a run's do; address: of its
+    run's page."""
 
     name: str
     address: str | None
-    run: int | None
+    arm: str
     round: int
     x: float
     y: float
@@ -66,7 +66,7 @@ def _place(point: Point, page: ResultsPage) -> _Placed | None:
     return _Placed(
         name=point.row.name,
         address=reverse("run", args=[page.project.slug, stage.run_id]) if stage else None,
-        run=stage.run_id if stage else None,
+        arm=f"run {stage.run_id}" if stage else point.row.name,
         round=stage.round if stage else 0,
         x=x.mean,
         y=y.mean,
@@ -110,8 +110,8 @@ def _front_label(front: Sequence[_Placed]) -> dict[str, Any]:
 
 
 def _paths(points: Sequence[_Placed]) -> Iterable[dict[str, Any]]:
-    for colour, own in _by_run(points):
-        if own[0].run is not None and len(own) > 1:
+    for colour, own in _by_arm(points):
+        if own[0].address and len(own) > 1:
             steps = sorted(own, key=lambda p: p.round)
             yield {
                 "type": "scatter",
@@ -126,28 +126,35 @@ def _paths(points: Sequence[_Placed]) -> Iterable[dict[str, Any]]:
 
 def _markers(points: Sequence[_Placed]) -> Iterable[dict[str, Any]]:
     places = dict(zip(points, _label_places(points), strict=True))
-    for colour, own in _by_run(points):
+    for colour, own in _by_arm(points):
         yield {
             "type": "scatter",
             "mode": "markers+text",
             "x": [p.x for p in own],
             "y": [p.y for p in own],
-            "text": [p.name for p in own],
+            "text": _labels(points, own),
+            "hovertext": [p.name for p in own],
             "textposition": [places[p] for p in own],
             "marker": {"color": colour, "size": 11, "symbol": [_shape(p) for p in own]},
             "error_x": _bars(colour, [p.x for p in own], [p.x_ci for p in own]),
             "error_y": _bars(colour, [p.y for p in own], [p.y_ci for p in own]),
             "customdata": [p.address for p in own],
-            "hovertemplate": "%{text}<br>%{x:.3f}, %{y:.3f}<extra></extra>",
+            "hovertemplate": "%{hovertext}<br>%{x:.3f}, %{y:.3f}<extra></extra>",
             "cliponaxis": False,
         }
 
 
-def _by_run(points: Sequence[_Placed]) -> list[tuple[str, list[_Placed]]]:
-    runs = list(dict.fromkeys(p.run for p in points))
+def _labels(points: Sequence[_Placed], own: Sequence[_Placed]) -> list[str]:
+    """Names of points; where all are of one run, without what they share."""
+    alone = len(points) > 1 and len({p.arm for p in points}) == 1
+    return [p.name.rpartition(": ")[2] if alone else p.name for p in own]
+
+
+def _by_arm(points: Sequence[_Placed]) -> list[tuple[str, list[_Placed]]]:
+    arms = list(dict.fromkeys(p.arm for p in points))
     return [
-        (f"var(--arm-{i % 6})", [p for p in points if p.run == run])
-        for i, run in enumerate(runs, start=0 if None in runs[:1] else 1)
+        (f"var(--arm-{(i + 1) % 6})", [p for p in points if p.arm == arm])
+        for i, arm in enumerate(arms)
     ]
 
 
@@ -169,31 +176,32 @@ def _bars(colour: str, values: list[float], ends: list[Interval]) -> dict[str, A
 
 
 def _ranges(points: Sequence[_Placed]) -> tuple[list[float], list[float]]:
-    """Axes that hold every interval and leave room for the labels."""
-    found = []
-    for ends, room in (([p.x_ci for p in points], 0.3), ([p.y_ci for p in points], 0.12)):
-        low, high = min(e[0] for e in ends), max(e[1] for e in ends)
-        span = max(high - low, 0.05)
-        found.append([low - 0.08 * span, high + room * span])
-    return found[0], found[1]
+    """Axes that hold every interval, within what rewards can be and a little air."""
+    return _range([p.x_ci for p in points]), _range([p.y_ci for p in points])
+
+
+def _range(ends: Sequence[Interval]) -> list[float]:
+    low, high = min(e[0] for e in ends), max(e[1] for e in ends)
+    air = 0.1 * max(high - low, 0.05)
+    return [max(low - air, -0.03), min(high + air, 1.03)]
 
 
 def _label_places(points: Sequence[_Placed]) -> list[str]:
-    """A place for each label, on the side where the nearest other point is farthest away."""
-    x_span = max(p.x for p in points) - min(p.x for p in points) or 1.0
-    y_span = max(p.y for p in points) - min(p.y for p in points) or 1.0
-    spots = [(p.x / x_span, p.y / y_span) for p in points]
-    sides = {"top right": (0.12, 0.05), "bottom right": (0.12, -0.05)}
+    """A corner for each label: towards the middle of the plot, and up or down where the nearest
+    other point on that side is farther away."""
+    left, right = _range([p.x_ci for p in points])
+    x_span, y_span = right - left, max(p.y for p in points) - min(p.y for p in points) or 1.0
     places = []
-    for i, (x, y) in enumerate(spots):
-        others = spots[:i] + spots[i + 1 :]
+    for point in points:
+        side, way = ("left", -0.1) if point.x > (left + right) / 2 else ("right", 0.1)
+        others = [
+            ((p.x - point.x) / x_span, (p.y - point.y) / y_span) for p in points if p is not point
+        ]
 
-        def room(side: str, x: float = x, y: float = y, others: Any = others) -> float:
-            dx, dy = sides[side]
-            gaps = ((x + dx - ox) ** 2 / 4 + (y + dy - oy) ** 2 for ox, oy in others)
-            return min(gaps, default=1.0)
+        def room(dy: float, others: Any = others, way: float = way) -> float:
+            return min(((way - x) ** 2 + (dy - y) ** 2 for x, y in others), default=1.0)
 
-        places.append(max(sides, key=room))
+        places.append(f"{'top' if room(0.06) >= room(-0.06) else 'bottom'} {side}")
     return places
 
 
@@ -215,4 +223,4 @@ def _finding(page: ResultsPage, points: Sequence[_Placed], front: Sequence[_Plac
 
 
 def _at(page: ResultsPage, point: _Placed) -> str:
-    return f"{point.name}, at {point.x:.2f} {page.x} and {point.y:.2f} {page.y}"
+    return f"{point.name}, at {two_digits(point.x)} {page.x} and {two_digits(point.y)} {page.y}"

@@ -73,7 +73,7 @@ def percent(share: float | None) -> str:
     """A share in whole percent; what is not all of it is never written as 100 %."""
     if share is None:
         return ""
-    whole = round(share * 100)
+    whole = round(share * 100 + 1e-7)
     return f"{min(whole, 99) if share < 1 else whole} %"
 
 
@@ -85,7 +85,7 @@ def width(share: float) -> str:
 
 @register.filter
 def figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
+    return "" if value is None else figures.two_digits(value)
 
 
 @register.filter
@@ -95,7 +95,7 @@ def loss(value: float | None) -> str:
 
 @register.filter
 def interval(ends: tuple[float, float] | None) -> str:
-    return "" if ends is None else f"{ends[0]:.2f} to {ends[1]:.2f}"
+    return "" if ends is None else f"{figures.two_digits(ends[0])} to {figures.two_digits(ends[1])}"
 
 
 @register.filter

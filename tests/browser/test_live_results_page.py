@@ -34,7 +34,7 @@ def test_points_come_as_their_evaluations_land(open_page: OpenPage, run: Run) ->
     assert plot.evaluate(POINTS) == ["run: start"]
     land(run, 1, "run: after round 1", 4)
     expect(page.locator("#finding")).to_contain_text("dominates", timeout=10_000)
-    assert plot.evaluate(POINTS) == ["run: start", "run: after round 1"]
+    assert plot.evaluate(POINTS) == ["start", "after round 1"]
     expect(page.locator("#policies tbody tr")).to_have_count(2)
     assert page.evaluate("window.unloaded") is False
 

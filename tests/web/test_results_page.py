@@ -40,13 +40,14 @@ def traces(project: Project, query: str = "") -> list[dict[str, Any]]:
 
 
 def test_points_stand_at_their_mean_rewards_with_their_intervals(three: Project) -> None:
-    marks = next(t for t in traces(three) if t["mode"] == "markers+text")
-    assert marks["text"] == ["safe", "keen", "poor"]
-    assert marks["x"] == [0.25, 0.75, 0.0]
-    assert marks["y"] == [1.0, 0.5, 0.5]
-    assert marks["error_x"]["array"] == [0.0, 0.0, 0.0]
-    assert marks["error_y"]["array"][0] == 0.0
-    assert marks["error_y"]["array"][1] > 0.0
+    marks = [t for t in traces(three) if t["mode"] == "markers+text"]
+    assert [t["text"] for t in marks] == [["safe"], ["keen"], ["poor"]]
+    assert [t["x"] for t in marks] == [[0.25], [0.75], [0.0]]
+    assert [t["y"] for t in marks] == [[1.0], [0.5], [0.5]]
+    assert [t["error_x"]["array"] for t in marks] == [[0.0]] * 3
+    assert marks[0]["error_y"]["array"] == [0.0]
+    assert marks[1]["error_y"]["array"][0] > 0.0
+    assert len({t["marker"]["color"] for t in marks}) == 3
 
 
 def test_the_front_is_the_staircase_of_what_nothing_dominates(three: Project) -> None:
@@ -121,6 +122,8 @@ def test_rounds_of_a_run_are_joined_and_lead_to_its_page(
     path = next(t for t in traces(project) if t["mode"] == "lines" and t.get("name") != "front")
     assert path["x"] == [0.25, 0.5], "from the start on, whatever was evaluated first"
     marks = next(t for t in traces(project) if t["mode"] == "markers+text")
+    assert marks["text"] == ["after round 1", "start"], "all are of one run"
+    assert marks["hovertext"] == ["run: after round 1", "run: start"]
     assert marks["customdata"] == [reverse("run", args=[project.slug, run.pk])] * 2
     assert len(set(marks["marker"]["symbol"])) == 2
 

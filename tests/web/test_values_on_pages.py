@@ -39,6 +39,12 @@ def test_what_is_not_all_is_never_written_as_all(share: float | None, written: s
     assert console.percent(share) == written
 
 
+def test_a_reward_and_its_percentage_round_alike() -> None:
+    assert (console.figure(0.975), console.percent(0.975)) == ("0.98", "98 %")
+    assert (console.figure(0.974), console.percent(0.974)) == ("0.97", "97 %")
+    assert console.interval((0.125, 0.995)) == "0.13 to 1.00"
+
+
 @pytest.mark.parametrize(
     ("rate", "written"), [(1261.4, "1,261"), (41.2, "41"), (4.13, "4.1"), (0.381, "0.38")]
 )
