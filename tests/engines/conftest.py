@@ -74,6 +74,7 @@ def tiny_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from workers.sandbox import policy
 
+    torch.set_num_threads(1)  # the tests' processes share the cores, and OpenMP's threads spin
     torch.manual_seed(1)
     tokenizer = policy.make_tokenizer(policy.examples(random.Random(1), 500))
     folder = tmp_path_factory.mktemp("policy") / "tiny"

@@ -1,5 +1,6 @@
 """Model folders: safetensors only, hashed by content, put in place whole."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,10 @@ def model(folder: Path) -> Path:
     (folder / "config.json").write_text("{}")
     (folder / "model.safetensors").write_bytes(b"weights")
     return folder
+
+
+def writing(name: str) -> Callable[[Path], None]:
+    return lambda aside: (aside / name).touch()
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "weights.pt", "sub/old.pkl", "a.ckpt"])
@@ -56,15 +61,15 @@ def test_publishing_replaces_a_folder_as_a_whole_and_leaves_nothing_aside(tmp_pa
     target = tmp_path / "merged"
     (tmp_path / "merged.aside").mkdir()
     (tmp_path / "merged.aside" / "rest of a killed attempt").touch()
-    publish(target, lambda aside: (aside / "one").write_text("1"))
-    publish(target, lambda aside: (aside / "two").write_text("2"))
+    publish(target, writing("one"))
+    publish(target, writing("two"))
     assert [path.name for path in tmp_path.iterdir()] == ["merged"]
     assert [path.name for path in target.iterdir()] == ["two"]
 
 
 def test_a_write_that_fails_leaves_the_folder_before(tmp_path: Path) -> None:
     target = tmp_path / "merged"
-    publish(target, lambda aside: (aside / "one").write_text("1"))
+    publish(target, writing("one"))
 
     def fail(aside: Path) -> None:
         raise OSError("disk full")

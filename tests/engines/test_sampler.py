@@ -1,11 +1,14 @@
 """The transformers sampler: one padded batch, in the given order, the same every time."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from alignment.method.errors import MoraError
-from workers.engines.sampler import Sampler
+from workers.engines.folders import fingerprint
+from workers.engines.sampler import Sampler, load
 
 SHORT, LONG = "How do I iron a shirt?", "Tell me how to plant a young tree on a rainy day. " * 3
 PARAMS = {"temperature": 1.0, "top_p": 0.9, "max_new_tokens": 12}
@@ -57,6 +60,31 @@ def test_no_prompts_give_no_rollouts(sampler: Sampler) -> None:
 def test_a_prompt_that_leaves_no_room_is_named(sampler: Sampler) -> None:
     with pytest.raises(MoraError, match=r"'Tell me how to plant.*context of 1024"):
         sampler.sample([SHORT, LONG * 30], [[1], [1]], PARAMS)
+
+
+def test_the_policy_is_told_by_its_fingerprint(tiny_policy: Path) -> None:
+    engine = load({"engine": "transformers", "model": str(tiny_policy)})
+    assert engine.calls["fingerprint"]({}, print) == fingerprint(tiny_policy)
+
+
+def test_a_folder_that_holds_no_known_model_is_an_expected_failure(
+    tiny_policy: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_policy, tmp_path, dirs_exist_ok=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    strange = {"model_type": "unheard-of", "auto_map": {"AutoModelForCausalLM": "code.Model"}}
+    (tmp_path / "config.json").write_text(json.dumps(config | strange))
+    (tmp_path / "code.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    with pytest.raises(MoraError, match="cannot be loaded"):
+        Sampler(tmp_path, "float32")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_tokenizer_without_a_chat_template_is_refused(tiny_policy: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_policy, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "chat_template.jinja").unlink()
+    with pytest.raises(MoraError, match="no chat template"):
+        Sampler(tmp_path, "float32")
 
 
 def test_any_text_can_be_sampled_from(sampler: Sampler) -> None:

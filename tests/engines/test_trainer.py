@@ -71,6 +71,9 @@ def test_a_kill_in_mid_training_and_a_torn_checkpoint_leave_the_same_adapter(
     assert resumed["loss_step1"] == undisturbed["loss_step1"]
     _check_result(undisturbed, tiny_policy)
 
+    child.send({"id": 2, "call": "train", "args": arguments(tmp_path / "b")})
+    assert child.frame()["result"]["sha256"] == undisturbed["sha256"]  # without a step
+
 
 def _check_result(result: dict[str, Any], policy: Path) -> None:
     """What a training reports; checked here because a training takes seconds."""

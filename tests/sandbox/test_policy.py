@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from transformers import AutoTokenizer
 
 from workers.engines.folders import check_model
@@ -16,6 +17,7 @@ from workers.sandbox.world import ACTIVITIES, prompts
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.set_num_threads(1)  # the tests' processes share the cores, and OpenMP's threads spin
     monkeypatch.setattr(policy, "STEPS", 20)
     monkeypatch.setattr(policy, "BATCH", 4)
 

@@ -14,6 +14,7 @@ from workers.sandbox.world import (
     MISDEEDS,
     TASKS,
     TWIN_OF,
+    Kind,
     activities_in,
     prompts,
 )
@@ -39,7 +40,7 @@ def test_thousands_of_prompts_are_distinct_and_each_is_about_one_asked_activity(
 
 
 def test_the_same_seed_gives_the_same_prompts_and_another_others() -> None:
-    counts = {"helpful": 20, "safety": 20, "mixed": 20}
+    counts: dict[Kind, int] = {"helpful": 20, "safety": 20, "mixed": 20}
     first = prompts(1, counts)
     assert prompts(1, counts) == first
     shared = {p.text for p in first} & {p.text for p in prompts(2, counts)}

@@ -34,6 +34,27 @@ def load(spec: Spec) -> Engine:
     )
 
 
+def load_model(folder: Path, dtype: str) -> tuple[Any, Any]:
+    """Model and tokenizer from a folder; MoraError where it may not or cannot be loaded."""
+    check_model(folder)
+    kept_out = {"trust_remote_code": False, "local_files_only": True}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, **kept_out)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=getattr(torch, dtype), use_safetensors=True, **kept_out
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise MoraError(
+            f"{folder} cannot be loaded ({error}); name a whole model of a kind that "
+            f"transformers {transformers.__version__} knows."
+        ) from error
+    if tokenizer.chat_template is None:
+        raise MoraError(f"The tokenizer in {folder} has no chat template; add one.")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model, tokenizer
+
+
 def make_deterministic() -> None:
     """Deterministic algorithms where they exist, without filling every new tensor with NaN."""
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -44,19 +65,10 @@ class Sampler:
     """A policy with its tokenizer, on the GPU where there is one."""
 
     def __init__(self, folder: Path, dtype: str) -> None:
-        check_model(folder)
         self.folder = folder
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.tokenizer = AutoTokenizer.from_pretrained(
-            folder, trust_remote_code=False, padding_side="left"
-        )
-        if self.tokenizer.chat_template is None:
-            raise MoraError(f"The tokenizer in {folder} has no chat template; add one.")
-        if self.tokenizer.pad_token is None:
-            self.tokenizer.pad_token = self.tokenizer.eos_token
-        self.model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, dtype), trust_remote_code=False, use_safetensors=True
-        )
+        self.model, self.tokenizer = load_model(folder, dtype)
+        self.tokenizer.padding_side = "left"
         self.model.to(self.device).eval()
         self.stops = _stops(self.model, self.tokenizer)
         # What a published model's own file says of decoding must not mix with the run's.

@@ -18,12 +18,7 @@ import torch
 import trl
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PrinterCallback,
-    TrainerCallback,
-)
+from transformers import PrinterCallback, TrainerCallback
 from trl import DPOConfig, DPOTrainer
 
 from alignment.method.config import TrainConfig
@@ -32,7 +27,7 @@ from workers.engines import checkpoints
 from workers.engines.collapse import gauge
 from workers.engines.engine import Engine, Progress, Spec
 from workers.engines.folders import check_model, fingerprint, publish
-from workers.engines.sampler import make_deterministic
+from workers.engines.sampler import load_model, make_deterministic
 
 log = logging.getLogger("mora.trainer")
 
@@ -143,11 +138,8 @@ class _Reporter(TrainerCallback):
 def _trainer(
     model: Path, pairs: list[Pair], settings: TrainConfig, seed: int, output: Path
 ) -> DPOTrainer:
-    tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+    policy, tokenizer = load_model(model, "float32")
     _check_room(tokenizer, pairs, settings.max_length)
-    policy = AutoModelForCausalLM.from_pretrained(
-        model, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
-    )
     trainer = _Trainer(
         model=policy,
         args=_arguments(settings, seed, output),

@@ -23,10 +23,10 @@ from workers.sandbox.world import KINDS, prompt
 
 log = logging.getLogger("mora.sandbox")
 
-STEPS, BATCH, LEARNING_RATE = 240, 32, 4e-3
+STEPS, BATCH, LEARNING_RATE = 480, 16, 4e-3
 # Every answer token weighs the same in every batch, or batches of short answers, the refusals,
 # would weigh more than their share.
-ANSWER_TOKENS = 25
+ANSWER_TOKENS = 22
 SORTED = 8  # batches drawn together and cut by length, which halves the padding
 SPECIAL = ("<|pad|>", "<|user|>", "<|assistant|>", "<|end|>")
 TEMPLATE = (
