@@ -7,6 +7,7 @@ from typing import Any
 
 from alignment.models import Chunk, Evaluation, Pair, Rollout, Run, Stage
 from alignment.queries.results import policy_table, summary_json
+from alignment.queries.stages import FILTERS
 
 
 def demo_summary(run: Run) -> dict[str, Any]:
@@ -23,7 +24,7 @@ def demo_summary(run: Run) -> dict[str, Any]:
         "rollouts": Rollout.objects.filter(sampling__stage__in=sources).count(),
         "chunks": Chunk.objects.filter(stage__in=sources).count(),
         "pairs": Pair.objects.filter(stage__in=sources).count(),
-        "yield": _facts(stages, "pair", "yield"),
+        "yield": {r: _ordered(left) for r, left in _facts(stages, "pair", "yield").items()},
         "loss_step1": _facts(stages, "train", "loss_step1"),
         "seed": run.config["seed"],
         "seconds": took.total_seconds() if took is not None else None,
@@ -44,6 +45,11 @@ def _policies(stages: list[Stage]) -> list[dict[str, Any]]:
 
 def _name(stage: Stage) -> str:
     return f"after round {stage.round}" if stage.round else "start"
+
+
+def _ordered(left: dict[str, int] | None) -> dict[str, int] | None:
+    """A yield with its filters in the order applied."""
+    return left and {name: left[name] for name in FILTERS if name in left}
 
 
 def _facts(stages: list[Stage], kind: str, fact: str) -> dict[str, Any]:
