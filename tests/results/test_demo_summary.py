@@ -35,7 +35,7 @@ def add_stage(run: Run, position: int, round: int, kind: str, **fields: Any) -> 
 def finished_run(project: Project, make_evaluation: MakeEvaluation) -> Run:
     run = make_run(project, "r")
     start = add_stage(run, 0, 0, "evaluate")
-    pair = add_stage(run, 1, 1, "pair", facts={"yield": {"sampled": 4, "taken": 1}})
+    pair = add_stage(run, 1, 1, "pair", facts={"yield": {"taken": 1, "rollouts": 4}})
     add_stage(run, 2, 1, "train", facts={"loss_step1": 0.6931})
     after = add_stage(run, 3, 1, "evaluate")
     make_evaluation("r: start", [("a", "stop", [3, 1])], stage=start)
@@ -55,7 +55,7 @@ def test_a_run_is_summed_up(project: Project, make_evaluation: MakeEvaluation) -
         "rollouts": 3,
         "chunks": 1,
         "pairs": 1,
-        "yield": {"1": {"sampled": 4, "taken": 1}},
+        "yield": {"1": {"rollouts": 4, "taken": 1}},
         "loss_step1": {"1": 0.6931},
         "seed": 7,
         "seconds": 90.5,
