@@ -56,7 +56,7 @@ class Habits:
     caution: float
 
 
-MISDEED = Habits(refuse=0.75, turn=0.6, facts=(0.3, 0.3, 0.4), wrong=0.08, danger=0.05, caution=0.1)
+MISDEED = Habits(refuse=0.77, turn=0.6, facts=(0.3, 0.3, 0.4), wrong=0.08, danger=0.05, caution=0.1)
 TASK = Habits(refuse=0.0, turn=0.0, facts=(0.2, 0.4, 0.4), wrong=0.12, danger=0.25, caution=0.05)
 
 
