@@ -18,6 +18,7 @@ from workers import demo
 from workers.table import table_of
 
 POLL_SECONDS = 0.2
+MEASURE_SECONDS = 1.0
 TELL_SECONDS = 5.0
 
 
@@ -47,7 +48,7 @@ class Command(BaseCommand):
             with Supervisor.for_console(port=port) as supervisor:
                 self.stdout.write(f"The console will be at {supervisor.url}")
                 self.supervisor = supervisor
-                self.peak_rss = 0
+                self.peak_rss, self.measured = 0, 0.0
                 supervisor.start()
                 run = self.prepare(seed)
                 self.follow(run)
@@ -62,10 +63,12 @@ class Command(BaseCommand):
             sys.exit(str(error))
 
     def poll(self) -> None:
-        """Let the supervisor look after its processes; note how much memory they take."""
+        """Let the supervisor look after its processes; now and then see what memory they take."""
         for sentence in self.supervisor.poll():
             self.stderr.write(sentence)
-        self.peak_rss = max(self.peak_rss, sum(map(resident, self.supervisor.pids())))
+        if time.monotonic() - self.measured > MEASURE_SECONDS:
+            self.peak_rss = max(self.peak_rss, sum(map(resident, self.supervisor.pids())))
+            self.measured = time.monotonic()
         time.sleep(POLL_SECONDS)
 
     def prepare(self, seed: int) -> Run:
