@@ -4,7 +4,6 @@ Merged models only; adapters are merged when they are trained. The same call on 
 gives the same texts: the batch's one seed is a hash of its rollouts' seeds.
 """
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,6 @@ from alignment.method.errors import MoraError
 from alignment.method.seeds import seed_of
 from workers.engines.engine import Engine, Spec
 from workers.engines.folders import check_model, fingerprint
-
-log = logging.getLogger("mora.sampler")
 
 
 def load(spec: Spec) -> Engine:

@@ -79,14 +79,8 @@ def train(
     trainer = _trainer(model, pairs, settings, seed, work / _key(model, pairs, settings, seed))
     before = _hash_reference(trainer.model)
     first_loss = _first_loss(trainer, settings.batch_pairs)
-    gates = [_gate("step-1 loss is ln 2", first_loss, math.log(2), TOLERANCE)]
-    log.info("the loss before the first step is %.6f", first_loss)
-    trainer.add_callback(_Reporter(progress))
-    last = checkpoints.newest(Path(trainer.args.output_dir))
-    log.info("training %s", f"resumes from {last.name}" if last else "starts")
-    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    _run(trainer, progress)
     after = _hash_reference(trainer.model)
-    gates.append(_gate("reference is unchanged", after, before, 0))
     kept = len(trainer.train_dataset)
     _publish(trainer, work)
     shutil.rmtree(scratch)
@@ -94,18 +88,33 @@ def train(
         "adapter": str(work / "adapter"),
         "merged": str(work / "merged"),
         "sha256": {
-            "adapter": fingerprint(work / "adapter"),
-            "merged": fingerprint(work / "merged"),
-            "reference": fingerprint(model),
+            **_fingerprints(model, work),
             "reference_before": before,
             "reference_after": after,
         },
         "steps": trainer.state.global_step,
         "dropped_by_truncation": len(pairs) - kept,
         "loss_step1": first_loss,
-        "gates": gates,
+        "gates": [
+            _gate("step-1 loss is ln 2", first_loss, math.log(2), TOLERANCE),
+            _gate("reference is unchanged", after, before, 0),
+        ],
         "collapse": gauge(work / "merged", probes, seed),
     }
+
+
+def _fingerprints(model: Path, work: Path) -> dict[str, str]:
+    """Of the weight files: what was made, and what it was made from."""
+    folders = {"adapter": work / "adapter", "merged": work / "merged", "reference": model}
+    return {name: fingerprint(folder) for name, folder in folders.items()}
+
+
+def _run(trainer: DPOTrainer, progress: Progress) -> None:
+    """All steps, or those after the newest whole checkpoint."""
+    trainer.add_callback(_Reporter(progress))
+    last = checkpoints.newest(Path(trainer.args.output_dir))
+    log.info("training %s", f"resumes from {last.name}" if last else "starts")
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
 
 
 class _Trainer(DPOTrainer):

@@ -4,7 +4,6 @@ Saved like any Hugging Face model: safetensors, tokenizer, chat template. It exe
 machinery and is no evidence for the paper's claim.
 """
 
-import logging
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,8 +19,6 @@ from workers.engines.folders import fingerprint, publish
 from workers.engines.sampler import make_deterministic
 from workers.sandbox.answers import answer
 from workers.sandbox.world import KINDS, prompt
-
-log = logging.getLogger("mora.sandbox")
 
 STEPS, BATCH, LEARNING_RATE = 480, 16, 4e-3
 # Every answer token weighs the same in every batch, or batches of short answers, the refusals,
