@@ -53,7 +53,8 @@ def _curve(training: Training, name: str, values: list[float | None], axis: str)
     labels = [""] * (len(values) - 1) + [f"round {training.round}"]
     return {
         "type": "scatter",
-        "mode": "lines+text",
+        "mode": "lines+text" if len(values) > 2 else "lines+markers+text",
+        "marker": {"color": colour, "size": 4},
         "name": f"{training.title}, {name}",
         "x": [s.step for s in training.steps],
         "y": values,
@@ -78,7 +79,8 @@ def _told(training: Training) -> str:
 def _change(name: str, first: float | None, last: float | None) -> str:
     if first is None or last is None:
         return ""
-    return f"{name} {first:.3f} to {last:.3f}"
+    ends = [f"{first:.3f}", f"{last:.3f}"]
+    return f"{name} {' to '.join(dict.fromkeys(ends))}"
 
 
 def axis(title: str, **more: Any) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from pytest_django import Settings
 
 from alignment.models import Membership, Project, Role, Run
 from tests.builders import make_run, ready_project
-from tests.conftest import database_url
+from tests.conftest import _die_with_parent, database_url
 from tests.environment import BASE
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
@@ -64,6 +64,7 @@ class Site:
             env=self.env,
             stdout=self.log.open("ab"),
             stderr=subprocess.STDOUT,
+            preexec_fn=_die_with_parent,
         )
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
