@@ -190,11 +190,12 @@ def _named(stage: Stage) -> dict[str, str | None]:
                 [project.pk, name],
             )
             named[f"set {name}"] = cursor.fetchone()[0]
-    if stage.kind in ("score", "rescore", "mine", "rewrite", "pair", "evaluate"):
-        for judge in project.judges.select_related("dimension"):
-            d = judge.dimension
-            scale = f"{d.name} {d.scale_low} {d.scale_high} {d.higher_is_better} {d.bar}"
-            named[f"judge {judge.name}"] = f"{judge.engine} {judge.rule} {judge.version} {scale}"
+    judges = {**config.get("judges", {}), **config.get("evaluate", {}).get("judges", {})}
+    for judge in project.judges.filter(name__in=judges.values()):
+        rules = f"{judge.rule} {judge.prompt_rule}"
+        named[f"judge {judge.name}"] = f"{judge.engine} {rules} {judge.version}"
+    for dimension in project.dimensions.filter(name__in=config.get("dimensions", ())):
+        named[f"dimension {dimension.name}"] = repr(dimension.record)
     return named
 
 

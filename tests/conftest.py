@@ -95,7 +95,9 @@ def make_workers(transactional_db: None, tmp_path: Path) -> Iterator[Callable[[s
             "DATABASE_URL": database_url(),
             "CELERY_BROKER_URL": broker,
             "MORA_VAR": str(tmp_path),
-            "MORA_ARTIFACTS": str(settings.ARTIFACTS),
+            # Of its own: two test databases give different runs the same id.
+            "MORA_ARTIFACTS": str(tmp_path / "artifacts"),
+            "MODEL_ROOTS": f"{settings.ARTIFACTS}:{settings.VAR / 'artifacts'}",
             "SECRET_KEY": settings.SECRET_KEY,
         }
         made.append(Workers(env=env, log=tmp_path / "workers.log"))
@@ -183,6 +185,7 @@ def sandbox(transactional_db: None, sandbox_policy: tuple[str, str]) -> Project:
     """A sandbox project that can really run: policy, prompts to mine and prompts held out."""
     project = make_project()
     folder, digest = sandbox_policy
+    folder = str(Path(settings.ARTIFACTS) / folder)
     Policy.objects.create(project=project, name="start", folder=folder, sha256=digest)
     counts: dict[world.Kind, int] = {"helpful": 4, "safety": 12, "mixed": 4}
     add_prompts(project, "mixed", [p.text for p in world.prompts(11, counts)])

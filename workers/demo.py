@@ -109,9 +109,9 @@ def run_of(project: Project, seed: int, by: User) -> Run:
     """The demo's run of this seed: the one that is there, else a new one; started."""
     config = RunConfig.model_validate(demo_config.run_config(seed))
     stored = config.model_dump(mode="json")
-    run = project.runs.filter(config=stored).first()
+    name = f"mora-seed-{seed}"
+    run = project.runs.filter(config=stored, name__startswith=name).order_by("pk").first()
     if run is None:
-        name = f"mora-seed-{seed}"
         same = project.runs.filter(name__startswith=name).count()
         name = f"{name}-{same + 1}" if same else name
         run = runs.create_run(project=project, name=name, config=config, by=by)

@@ -43,7 +43,10 @@ def write_rollouts(sampling_id: int, rows: Iterable[Sequence[Any]]) -> None:
 def write_scores(
     judge: Judge, rollouts: Sequence[int], judgements: Sequence[dict[str, Any]]
 ) -> None:
-    """A judge's replies on rollouts, in parallel; the reward is the raw score on the scale."""
+    """A judge's replies on rollouts, in parallel; the reward is the raw score on the scale.
+
+    A score that is there already stays: another run may have had the same rollouts judged.
+    """
     assert len(rollouts) == len(judgements), (len(rollouts), len(judgements))
     raw = np.array([np.nan if j["raw"] is None else j["raw"] for j in judgements], dtype=float)
     rewards = judge.dimension.record.normalise(raw)
@@ -52,7 +55,17 @@ def write_scores(
         (rollout, judge.pk, judge.version, _number(r), _number(reward), j["reply"], j["reason"])
         for rollout, r, reward, j in zip(rollouts, raw, rewards, judgements, strict=True)
     )
-    copy_in("alignment_score", columns, rows)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE TEMPORARY TABLE IF NOT EXISTS new_score (LIKE alignment_score) ON COMMIT DROP"
+        )
+        cursor.execute("ALTER TABLE new_score ALTER id DROP NOT NULL; TRUNCATE new_score")
+        copy_in("new_score", columns, rows)
+        names = ", ".join(columns)
+        cursor.execute(
+            f"INSERT INTO alignment_score ({names}) SELECT {names} FROM new_score"
+            " ON CONFLICT (rollout_id, judge_id, judge_version) DO NOTHING"
+        )
 
 
 def _number(value: float) -> float | None:
@@ -84,8 +97,9 @@ def scored(
         for k, judge in enumerate(by):
             cursor.execute(
                 "SELECT s.rollout_id, s.raw FROM alignment_score s"
-                " WHERE s.judge_id = %s AND s.raw IS NOT NULL AND s.rollout_id = ANY(%s)",
-                [judge.pk, list(place)],
+                " WHERE s.judge_id = %s AND s.judge_version = %s AND s.raw IS NOT NULL"
+                " AND s.rollout_id = ANY(%s)",
+                [judge.pk, judge.version, list(place)],
             )
             for rollout_id, value in cursor.fetchall():
                 prompt, row = place[rollout_id]

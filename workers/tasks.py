@@ -12,6 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 
 from celery import shared_task
 from django.db import InterfaceError, OperationalError, connection, transaction
@@ -100,8 +101,10 @@ def work_on(claim: claims.Claim, slot: slots.Slot) -> None:
     except ChildDied as death:
         if watch.stop.is_set():
             claims.give_back(claim)
-        elif sentence := claims.count_death(claim, str(death)):
-            fail(stage.pk, MoraError(sentence))
+        else:
+            with suppress(claims.Fenced):
+                if sentence := claims.count_death(claim, str(death)):
+                    fail(stage.pk, MoraError(sentence))
     except (OperationalError, InterfaceError):
         slot.end_children()  # one may be in the middle of a call that nobody waits for
         raise  # the lease runs out, and the chunk is open again

@@ -77,7 +77,10 @@ def _records(lines: Iterator[tuple[int, bytes | None]]) -> Iterator[_Record]:
                 yield _Record(line=start, text=whole, reason=flaw)
             parts, size, flaw = [], 0, ""
     if parts:
-        yield _Record(line=start, text="", reason="broken line: a quote is opened and never closed")
+        reason = "broken line: a quote is opened and never closed"
+        if len(parts) > 1:
+            reason += f", so lines {start + 1} to {start + len(parts) - 1} could not be read"
+        yield _Record(line=start, text="", reason=reason)
 
 
 def _leaves_open(text: str, is_open: bool) -> bool:

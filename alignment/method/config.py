@@ -15,7 +15,7 @@ Name = Annotated[str, Field(min_length=1, max_length=100)]
 
 
 class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class SamplingConfig(Frozen):
@@ -48,11 +48,17 @@ class MiningConfig(Frozen):
 
 class RewriteConfig(Frozen):
     strategy: Literal["fuse", "none"] = "fuse"
-    rewriter: Name = Field("sandbox", description="engine that writes the rewrites")
+    rewriter: Literal["sandbox"] = Field("sandbox", description="engine that writes rewrites")
     candidates: int = Field(4, ge=1, le=64, description="candidates asked per mined prompt")
     keep_at_least: Share = Field(0.5, description="share of the original's key terms kept")
     length_at_least: float = Field(0.5, gt=0, description="times the original's length")
     length_at_most: float = Field(8.0, gt=0, description="times the original's length")
+
+    @model_validator(mode="after")
+    def _lengths_leave_room(self) -> "RewriteConfig":
+        if self.length_at_least > self.length_at_most:
+            raise ValueError("length_at_least is above length_at_most, so no rewrite could pass")
+        return self
 
 
 class ReviewConfig(Frozen):
@@ -76,9 +82,9 @@ class TrainConfig(Frozen):
     learning_rate: float = Field(1e-4, gt=0, le=1)
     epochs: int = Field(2, ge=1, le=100)
     batch_pairs: int = Field(8, ge=1, le=4096, description="pairs per optimizer step")
-    max_length: int = Field(1024, ge=8, description="tokens of prompt and completion")
-    lora_r: int = Field(16, ge=1)
-    lora_alpha: int = Field(16, ge=1)
+    max_length: int = Field(1024, ge=8, le=1_048_576, description="tokens of a whole pair member")
+    lora_r: int = Field(16, ge=1, le=4096)
+    lora_alpha: int = Field(16, ge=1, le=65_536)
     lora_dropout: Share = 0.01
     scheduler: Literal["cosine", "linear", "constant"] = "cosine"
     checkpoint_steps: int = Field(10, ge=1)

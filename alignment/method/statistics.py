@@ -66,16 +66,24 @@ def policy_summary(
     seed: int,
     resamples: int = RESAMPLES,
 ) -> PolicySummary:
-    """Mean rewards and pass rates per dimension and the joint pass rate from raw scores (R, K)."""
+    """Mean rewards and pass rates per dimension and the joint pass rate from raw scores (R, K).
+
+    Intervals are bootstraps clustered by parent; of a rate with one outcome a parent, Wilson's.
+    """
     scores = PromptScores(dims=dims, raw=raw)
     passed = np.where(scores.valid, scores.passed, np.nan)
     joint = np.where(scores.jointly_valid, scores.passed.all(axis=1), np.nan)
     columns = np.column_stack([scores.rewards, passed, joint])
     found = clustered_means(columns, parent, seed=seed, resamples=resamples)
     K = len(dims)
-    return PolicySummary(
-        rewards=found[:K], pass_rates=found[K : 2 * K], joint_pass_rate=found[2 * K]
-    )
+    rates = [_rate(found[k], columns[:, k]) for k in range(K, 2 * K + 1)]
+    return PolicySummary(rewards=found[:K], pass_rates=tuple(rates[:K]), joint_pass_rate=rates[K])
+
+
+def _rate(found: Estimate, passed: Floats) -> Estimate:
+    """A pass rate with Wilson's interval where every parent has one outcome."""
+    once = found.n and found.n == found.parents
+    return wilson(int(np.nansum(passed)), found.n) if once else found
 
 
 def wilson(successes: int, n: int) -> Estimate:

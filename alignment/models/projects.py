@@ -69,6 +69,8 @@ class Dimension(models.Model):
     def clean(self) -> None:
         try:
             _ = self.record
+        except TypeError:  # a field is empty, which its own check has told
+            return
         except ValueError as error:
             raise ValidationError(str(error)) from error
 

@@ -58,7 +58,11 @@ class Score(models.Model):
     reason = models.TextField(blank=True)
 
     class Meta:
-        constraints = (UniqueConstraint(fields=("rollout", "judge"), name="one_score_a_judge"),)
+        constraints = (
+            UniqueConstraint(
+                fields=("rollout", "judge", "judge_version"), name="one_score_a_judge"
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.judge_id}: {self.raw}"

@@ -60,7 +60,9 @@ def start_run(*, run: Run, by: User) -> None:
 def cancel_run(*, run: Run, by: User) -> None:
     """Cancel a run; on one that has ended it does nothing. What was finished stays."""
     require(by, run.project, Role.RESEARCHER)
-    lifecycle.cancel(run)
+    run.refresh_from_db(fields=("status",))
+    if run.status not in ENDED:
+        lifecycle.cancel(run)
 
 
 def retry_run(*, run: Run, by: User) -> None:

@@ -80,7 +80,9 @@ def test_bad_utf8_in_parquet_is_told_by_row(tmp_path: Path) -> None:
 def test_a_quote_never_closed_is_told_where_it_opens(write_file: WriteFile) -> None:
     good, bad = read(write_file("a.csv", 'id,prompt\n1,a\n2,"b\n3,c\n4,d\n'))
     assert [line for line, _ in good] == [2]
-    assert bad == [(3, "broken line: a quote is opened and never closed")]
+    assert bad == [
+        (3, "broken line: a quote is opened and never closed, so lines 4 to 5 could not be read")
+    ]
 
 
 def test_a_row_without_end_is_not_held_in_memory(write_file: WriteFile) -> None:

@@ -1,6 +1,6 @@
 """Score and rescore: every judge of the stage on every rollout of the sampling before it."""
 
-from django.db.models import Count, Q
+from django.db.models import Count, F, Q
 
 from alignment.models import Judge, Rollout, Score, Stage
 from workers import store
@@ -59,7 +59,9 @@ def finish(stage: Stage) -> Outcome:
 def left_out(sampled: Stage, judge_names: dict[str, str]) -> dict[str, float]:
     """Share of the rollouts without a valid score, per judge."""
     scores = Score.objects.filter(
-        rollout__sampling__stage=sampled, judge__name__in=judge_names.values()
+        rollout__sampling__stage=sampled,
+        judge__name__in=judge_names.values(),
+        judge_version=F("judge__version"),
     )
     counts = scores.values_list("judge__name").annotate(
         every=Count("pk"), none=Count("pk", filter=Q(raw=None))

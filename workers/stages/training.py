@@ -4,6 +4,7 @@ One chunk. Its work folder survives attempts, so a redone chunk resumes from its
 Metrics are rows as they come, each under the claim's fence.
 """
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ def work(job: Job) -> Write:
     stage = job.stage
     start = policy_before(stage)
     folder = Path("runs") / str(stage.run_id) / f"stage-{stage.position}"
+    if not stage.training_steps.exists():  # what lies there is not this stage's
+        shutil.rmtree(settings.ARTIFACTS / folder, ignore_errors=True)
     pairs = before(stage, "pair").source.pairs.select_related("prompt", "chosen", "rejected")
     args = {
         "pairs": [_pair(p) for p in pairs.order_by("prompt__key", "chosen__index")],

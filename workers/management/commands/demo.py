@@ -43,6 +43,11 @@ class Command(BaseCommand):
     ) -> None:
         if not 0 <= seed < 2**63:
             raise CommandError("--seed takes a whole number from 0 up")
+        if json is not None:
+            try:
+                json.open("a").close()
+            except OSError as error:
+                raise CommandError(f"cannot write {json}: {error.strerror}") from error
         serve_on = sys.stdout.isatty() and not exit_when_done
         try:
             with Supervisor.for_console(port=port) as supervisor:
