@@ -1,6 +1,8 @@
 """Who may do what: a member's role in a project, from viewer to owner. Deny by default."""
 
 from django.contrib.auth.models import AnonymousUser, User
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
 
 from alignment.method.errors import MoraError
 from alignment.models import Membership, Project, Role
@@ -8,7 +10,7 @@ from alignment.models import Membership, Project, Role
 ORDER = list(Role)
 
 
-class Denied(MoraError):
+class Denied(MoraError, PermissionDenied):
     """The person may not do this."""
 
 
@@ -33,3 +35,10 @@ def require(user: User | AnonymousUser, project: Project, least: Role) -> None:
     """Raises Denied unless the user has at least this role in the project."""
     if not may(user, project, least):
         raise Denied(f"this needs the role {least} in project {project}; ask one of its owners")
+
+
+def admit(user: User | AnonymousUser, project: Project, least: Role) -> None:
+    """Raises Http404 for who is no member of the project, Denied for a role too low."""
+    if role_in(user, project) is None:
+        raise Http404("no such page, or no member of its project")
+    require(user, project, least)

@@ -10,6 +10,8 @@ import pytest
 BASE = Path(__file__).resolve().parent.parent
 os.environ["MORA_VAR"] = os.environ.get("MORA_TEST_VAR") or str(BASE / "var" / "test")
 os.environ.pop("CELERY_BROKER_URL", None)
+# A waiting OpenMP thread that spins takes the core from the process that another test waits for.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -26,12 +26,16 @@ def judges(project: Project, names: Iterable[str]) -> list[Judge]:
 
 
 def copy_in(table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write rows by COPY into a table of ours."""
+    """Write rows by COPY into a table of ours; PostgreSQL has no text with a NUL in it."""
     with connection.cursor() as wrapped:
         statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
         with wrapped.cursor.copy(statement) as copy:
             for row in rows:
-                copy.write_row(row)
+                copy.write_row([_storable(value) for value in row])
+
+
+def _storable(value: Any) -> Any:
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
 
 
 def write_rollouts(sampling_id: int, rows: Iterable[Sequence[Any]]) -> None:

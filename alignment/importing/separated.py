@@ -34,6 +34,8 @@ def read(file: BinaryIO) -> Table:
     header = next(records, None)
     if header is None:
         raise Unreadable("the file is empty")
+    if "\r" in header.text and '"' not in header.text:
+        raise Unreadable("its lines end in a carriage return alone; save it with LF or CRLF")
     columns = _fields(header.text) if not header.reason else header.reason
     if isinstance(columns, str):
         raise Unreadable(f"line {header.line}, which names the columns: {columns}")

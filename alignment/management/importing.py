@@ -71,7 +71,8 @@ def told(command: BaseCommand, verb: Callable[..., Imported], **arguments: Any) 
     for note in done.notes:
         command.stdout.write(note)
     if done.problems.total:
-        command.stdout.write(f"left out {done.problems.total:,} bad rows")
+        rows = "row" if done.problems.total == 1 else "rows"
+        command.stdout.write(f"left out {done.problems.total:,} bad {rows}")
     return done
 
 

@@ -1,13 +1,12 @@
 """Who sees which page: a project one is no member of is not found; a role too low is forbidden."""
 
 from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest
+from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from django_htmx.middleware import HtmxDetails
 
 from alignment.models import Project, ReviewItem, Role, Run
-from alignment.permissions import may, role_in
+from alignment.permissions import admit
 
 
 class Request(HttpRequest):
@@ -19,7 +18,7 @@ class Request(HttpRequest):
 
 def project_for(request: Request, slug: str, least: Role = Role.VIEWER) -> Project:
     project = get_object_or_404(Project, slug=slug)
-    _admit(request.user, project, least)
+    admit(request.user, project, least)
     return project
 
 
@@ -32,12 +31,3 @@ def item_for(request: Request, slug: str, item_id: int, least: Role) -> ReviewIt
     project = project_for(request, slug, least)
     items = ReviewItem.objects.select_related("stage__run__project", "prompt__parent")
     return get_object_or_404(items, stage__run__project=project, pk=item_id)
-
-
-def _admit(user: User, project: Project, least: Role) -> None:
-    if role_in(user, project) is None:
-        raise Http404("no such page, or no member of its project")
-    if not may(user, project, least):
-        raise PermissionDenied(
-            f"This needs the role {least} in {project}. Ask one of its owners for it."
-        )

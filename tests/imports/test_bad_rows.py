@@ -155,6 +155,7 @@ def test_an_array_that_ends_badly_keeps_what_came_before(
         ("a.jsonl", b"prompt\nx\n", "no row can be read; line 1: broken JSON"),
         ("a.csv", b"prompt,prompt\na,b\n", "two columns have the same name: 'prompt'"),
         ("a.csv", b'"prompt\na\n', "line 1, which names the columns: broken line"),
+        ("a.csv", b"prompt,kind\rx,y\r", "its lines end in a carriage return alone"),
         ("a.csv", "prompt\nx\n".encode("utf-16"), "UTF-16"),
         ("a.parquet", b"no", "not a Parquet file"),
         ("a.xlsx", b"", "unknown format '.xlsx'"),

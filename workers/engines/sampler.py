@@ -110,8 +110,7 @@ class Sampler:
         kept = row if stop is None else row[:stop]
         text = self.tokenizer.decode(kept, skip_special_tokens=True)
         return {
-            # PostgreSQL has no text with a NUL in it.
-            "text": text.replace("\0", "\N{REPLACEMENT CHARACTER}").strip(),
+            "text": text.strip(),
             "tokens": len(kept) + (stop is not None),
             "finish_reason": "length" if stop is None else "stop",
         }

@@ -104,7 +104,7 @@ def _rows(
     prompts: list[Prompt], completions: list[list[dict[str, Any]]], seeds: list[list[int]]
 ) -> list[tuple[Any, ...]]:
     return [
-        (prompt.pk, i, c["text"].replace("\x00", ""), c["tokens"], c["finish_reason"], seed)
+        (prompt.pk, i, c["text"], c["tokens"], c["finish_reason"], seed)
         for prompt, row, own in zip(prompts, completions, seeds, strict=True)
         for i, (c, seed) in enumerate(zip(row, own, strict=True))
     ]
