@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 from alignment import dispatch, reviewing
 from alignment.method import plan
 from alignment.method.errors import MoraError
-from alignment.models import ENDED, Chunk, Policy, ReviewItem, Run, Stage, Status
+from alignment.models import ENDED, Chunk, Policy, Run, Stage, Status
 
 S = Status
 MOVES: dict[str, frozenset[str]] = {
@@ -212,13 +212,21 @@ def succeed(stage: Stage, **fields: Any) -> None:
 
 
 def close_review(stage: Stage) -> None:
-    """End a waiting review stage once every rewrite in it is decided; else do nothing."""
-    items = stage.review_items.all()
-    if items.filter(state=ReviewItem.State.PENDING).exists():
+    """End a waiting review stage whose clock has run out; else do nothing.
+
+    The stage's row is locked first, so that a decision taken back at the last moment keeps it
+    open.
+    """
+    due = Stage.objects.filter(pk=stage.pk, status=S.WAITING, closes_at__lte=Now())
+    if not due.exists():
         return
-    kept = items.exclude(outcome=None).count()
-    with suppress(Stale):
-        succeed(stage, empty=not kept, reason="" if kept else "no rewrite was approved")
+    with transaction.atomic():
+        locked = due.select_for_update(of=("self",)).select_related("run__project").first()
+        if locked is None:
+            return
+        kept = locked.review_items.exclude(outcome=None).exists()
+        reason = "" if kept else "no rewrite was approved"
+        succeed(locked, empty=not kept, reason=reason, closes_at=None)
 
 
 def fail(stage: Stage, reason: str, traceback: str = "") -> None:

@@ -1,26 +1,54 @@
-"""Which rewrites a review stage lists, and which of them a person must decide.
+"""What a review stage's rows mean: which rewrites it lists, which of them a person must decide,
+and what the standing reviews of one make of it.
 
 Skipped review approves all as written; an audit asks people for a seeded share; required review
-asks for each.
+asks for each. Locks are taken in the order item, stage, tally, run.
 """
 
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.db import connection
+from django.db.models.functions import Now
+
+from alignment.method.errors import MoraError
 from alignment.method.seeds import seed_of
-from alignment.models import Prompt, ReviewItem, Stage
+from alignment.models import Prompt, Review, ReviewItem, Stage
+
+State, D = ReviewItem.State, Review.Decision
+DECISIVE = (D.APPROVE, D.EDIT, D.REJECT)
+TALLIED = (*D.values, "adjudicated", "open")
+
+
+class Closed(MoraError):
+    """The review stage takes no more reviews."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolution:
+    """What an item's standing reviews come to. text: of the prompt that goes on, None for none."""
+
+    state: str
+    text: str | None = None
 
 
 def list_items(stage: Stage, rewrites: Stage) -> int:
     """Write the stage's items, one per accepted rewrite; the number that wait for a person."""
     prompts = Prompt.objects.filter(stage=rewrites.source).order_by("pk")
     items = [_item(stage, prompt) for prompt in prompts]
-    ReviewItem.objects.bulk_create(items, ignore_conflicts=True)
-    return stage.review_items.filter(state=ReviewItem.State.PENDING).count()
+    ReviewItem.objects.bulk_create(items, ignore_conflicts=True, batch_size=5000)
+    return stage.review_items.filter(state=State.PENDING).count()
 
 
 def _item(stage: Stage, prompt: Prompt) -> ReviewItem:
     if needs_person(stage, prompt):
-        return ReviewItem(stage=stage, prompt=prompt, needs_person=True)
-    state = ReviewItem.State.APPROVED
-    return ReviewItem(stage=stage, prompt=prompt, needs_person=False, state=state, outcome=prompt)
+        needed = stage.config["review"].get("overlap", 1)
+        return ReviewItem(stage=stage, prompt=prompt, needs_person=True, needed=needed)
+    state = State.APPROVED
+    return ReviewItem(
+        stage=stage, prompt=prompt, needs_person=False, needed=0, state=state, outcome=prompt
+    )
 
 
 def needs_person(stage: Stage, prompt: Prompt) -> bool:
@@ -30,3 +58,125 @@ def needs_person(stage: Stage, prompt: Prompt) -> bool:
         draw = seed_of(stage.config["seed"], "review", stage.round, prompt.key) / 2**63
         return bool(draw < review["audit_share"])
     return bool(review["mode"] == "required")
+
+
+def resolve(suggestion: str, needed: int, standing: Iterable[Review]) -> Resolution:
+    """What the standing reviews of a rewrite come to.
+
+    An adjudication settles it. A flag sends it to adjudication; so do reviews, once all `needed`
+    are in, that do not all lead to the same text (or all to none). Skips count for nothing.
+    """
+    reviews = list(standing)
+    settled = [r for r in reviews if r.adjudicates]
+    decisive = settled or [r for r in reviews if r.decision in DECISIVE]
+    if not settled and any(r.decision == D.FLAG for r in reviews):
+        return Resolution(state=State.DISPUTED)
+    if not settled and len(decisive) < needed:
+        return Resolution(state=State.PENDING)
+    texts = {_text(suggestion, review) for review in decisive}
+    if len(texts) > 1:
+        return Resolution(state=State.DISPUTED)
+    (text,) = texts
+    if text is None:
+        return Resolution(state=State.REJECTED)
+    return Resolution(state=State.APPROVED if text == suggestion else State.EDITED, text=text)
+
+
+def _text(suggestion: str, review: Review) -> str | None:
+    if review.decision == D.REJECT:
+        return None
+    return review.edited_text if review.decision == D.EDIT else suggestion
+
+
+def settle(item: ReviewItem, changes: Iterable[tuple[int, str, int]]) -> None:
+    """Bring a locked item, its stage's counters and its reviewers' tallies in line with its
+    standing reviews, of which some were just added or withdrawn.
+
+    changes: (reviewer, column of ReviewTally, by how much) for each. Sets the clock to the close
+    of the stage once nothing is left, and stops it else. Raises Closed where the stage takes no
+    reviews (any more), which undoes the caller's transaction.
+    """
+    standing = list(item.reviews.filter(withdrawn_at=None))
+    found = resolve(item.prompt.text, item.needed, standing)
+    seen = sorted({r.reviewer_id for r in standing if not r.adjudicates})
+    opened = Counter(seen if found.state == State.PENDING else ())
+    opened.subtract(item.seen_by if item.state == State.PENDING else ())
+    moved = [*changes, *((reviewer, "open", by) for reviewer, by in opened.items() if by)]
+    done = _is_done(found.state) - _is_done(item.state)
+    disputed = (found.state == State.DISPUTED) - (item.state == State.DISPUTED)
+    outcome = None if found.text is None else _outcome(item, found.text)
+    ReviewItem.objects.filter(pk=item.pk).update(
+        state=found.state,
+        outcome=outcome,
+        seen_by=seen,
+        decided_at=Now() if _is_done(found.state) else None,
+        assigned_to=None if item.assigned_to_id in seen else item.assigned_to_id,
+        held_by=None if item.held_by_id in seen else item.held_by_id,
+    )
+    item.state, item.outcome, item.seen_by = found.state, outcome, seen
+    count(item.stage_id, done=done, disputed=disputed, tallies=moved)
+
+
+def _is_done(state: str) -> bool:
+    return state not in (State.PENDING, State.DISPUTED)
+
+
+def _outcome(item: ReviewItem, text: str) -> Prompt:
+    """The prompt that goes on: the rewrite, or a person's text as a prompt of its own."""
+    if text == item.prompt.text:
+        return item.prompt
+    parent = item.prompt.parent
+    assert parent is not None, "a rewrite has a parent"
+    prompt, _ = Prompt.objects.get_or_create(
+        stage_id=item.stage_id,
+        key=Prompt.key_of(text, parent.key),
+        defaults={
+            "text": text,
+            "prompt_set_id": item.prompt.prompt_set_id,
+            "kind": item.prompt.kind,
+            "parent": parent,
+            "strategy": item.prompt.strategy,
+        },
+    )
+    return prompt
+
+
+def count(
+    stage_id: int, *, done: int, disputed: int, tallies: Iterable[tuple[int, str, int]]
+) -> None:
+    """Add to a stage's counters and its reviewers' tallies, and set or stop its clock.
+
+    The stage's row is locked first, so that tallies of several people never deadlock.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE alignment_stage SET done = done + %s, disputed = disputed + %s, closes_at ="
+            " CASE WHEN done + %s = total THEN now() + make_interval(secs => (SELECT"
+            " coalesce((config->'review'->>'close_after_seconds')::int, 60) FROM alignment_run r"
+            " WHERE r.id = run_id)) END WHERE id = %s AND status = 'waiting'",
+            [done, disputed, done, stage_id],
+        )
+        if cursor.rowcount != 1:
+            raise Closed(closed_sentence(Stage.objects.get(pk=stage_id).status))
+        rows: dict[int, Counter[str]] = {}
+        for reviewer, column, by in tallies:
+            rows.setdefault(reviewer, Counter())[column] += by
+        if not rows:
+            return
+        columns = ", ".join(f'"{name}"' for name in TALLIED)
+        values = ", ".join(f"(%s, %s, now(), {', '.join(['%s'] * len(TALLIED))})" for _ in rows)
+        sums = ", ".join(f'"{n}" = alignment_reviewtally."{n}" + excluded."{n}"' for n in TALLIED)
+        cursor.execute(
+            f"INSERT INTO alignment_reviewtally (stage_id, reviewer_id, last_at, {columns})"
+            f" VALUES {values} ON CONFLICT (stage_id, reviewer_id) DO UPDATE SET {sums}",
+            [v for who, by in rows.items() for v in (stage_id, who, *(by[n] for n in TALLIED))],
+        )
+
+
+def closed_sentence(status: str) -> str:
+    """Why a review stage of this status takes no reviews."""
+    if status == "cancelled":
+        return "this review is closed: its run was cancelled"
+    if status == "succeeded":
+        return "this review is closed: all was decided and the run went on; rerun from review"
+    return f"this review is closed: its stage is {status}"

@@ -64,6 +64,11 @@ class RewriteConfig(Frozen):
 class ReviewConfig(Frozen):
     mode: Literal["skip", "audit", "required"] = "required"
     audit_share: Share = Field(0.2, description="audit: share of rewrites that people review")
+    overlap: int = Field(1, ge=1, le=5, description="people who review each rewrite")
+    ratings: bool = Field(True, description="offer ratings from 1 to 5 beside the decision")
+    close_after_seconds: int = Field(
+        60, ge=0, le=86_400, description="time to undo, once all is decided, before the run goes on"
+    )
 
 
 class PairConfig(Frozen):

@@ -66,7 +66,7 @@ def settings(config: RunConfig, kind: str, number: int) -> dict[str, Any]:
     if kind == "rewrite":
         return {"rewrite": whole["rewrite"], "judges": whole["judges"], "seed": config.seed}
     if kind == "review":
-        return {"review": whole["review"], "seed": config.seed}
+        return {"review": _decisive(whole["review"]), "seed": config.seed}
     if kind == "pair":
         return {"pair": whole["pair"], "dimensions": whole["dimensions"], **_aim(whole, number)}
     if kind == "train":
@@ -76,6 +76,14 @@ def settings(config: RunConfig, kind: str, number: int) -> dict[str, Any]:
         evaluate = {**sampling, "sample": {**whole["sample"], "n": n}}
         return {**evaluate, "evaluate": whole["evaluate"], "policy": config.policy}
     raise ValueError(f"no stage of kind {kind!r}")
+
+
+def _decisive(review: dict[str, Any]) -> dict[str, Any]:
+    """What of a review's settings decides its result: nothing that people do when it is skipped,
+    and never how long it stays open."""
+    asked = ("mode", "audit_share", "overlap", "ratings")
+    kept = asked[:2] if review["mode"] == "skip" else asked
+    return {name: review[name] for name in kept}
 
 
 def _aim(whole: dict[str, Any], number: int) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What is recorded, by noun."""
 
+from alignment.models.desk import BulkDecision, Guideline, Invitation
 from alignment.models.keys import ApiKey
 from alignment.models.projects import Dimension, Judge, Membership, Policy, Project, Role
 from alignment.models.prompts import Prompt, PromptSet
@@ -13,16 +14,26 @@ from alignment.models.results import (
     TrainingStep,
     Verdict,
 )
-from alignment.models.reviews import Review, ReviewItem
+from alignment.models.reviews import (
+    Review,
+    ReviewDraft,
+    Reviewer,
+    ReviewItem,
+    ReviewTally,
+    RolloutRating,
+)
 from alignment.models.runs import ENDED, Chunk, Event, LogLine, Run, Stage, Status, Worker
 
 __all__ = [
     "ENDED",
     "ApiKey",
+    "BulkDecision",
     "Chunk",
     "Dimension",
     "Evaluation",
     "Event",
+    "Guideline",
+    "Invitation",
     "Judge",
     "LogLine",
     "Membership",
@@ -32,10 +43,14 @@ __all__ = [
     "Prompt",
     "PromptSet",
     "Review",
+    "ReviewDraft",
     "ReviewItem",
+    "ReviewTally",
+    "Reviewer",
     "RewriteAttempt",
     "Role",
     "Rollout",
+    "RolloutRating",
     "Run",
     "Sampling",
     "Score",

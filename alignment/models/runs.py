@@ -27,6 +27,13 @@ class Run(models.Model):
     config = models.JSONField(help_text="a RunConfig, whole")
     status = models.CharField(max_length=20, choices=Status, default=Status.PENDING)
     seq = models.BigIntegerField(default=0, help_text="number of its latest event")
+    rerun_from = models.ForeignKey(
+        "Stage",
+        models.SET_NULL,
+        null=True,
+        related_name="reruns",
+        help_text="the stage of an earlier run that this one goes on from",
+    )
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True)
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True)
@@ -58,11 +65,13 @@ class Stage(models.Model):
     facts = models.JSONField(default=dict, help_text="counts, yields, engine and version")
     total = models.PositiveIntegerField(default=0)
     done = models.PositiveIntegerField(default=0)
+    disputed = models.PositiveIntegerField(default=0, help_text="rewrites for an adjudicator")
     unit = models.CharField(max_length=20, blank=True)
     queued_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
     rung_at = models.DateTimeField(null=True, help_text="when workers were last called to it")
+    closes_at = models.DateTimeField(null=True, help_text="when a complete review ends")
 
     class Meta:
         ordering = ("run_id", "position")

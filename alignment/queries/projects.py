@@ -8,15 +8,15 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db.models import BooleanField, Case, Count, F, Q, QuerySet, Value, When
-from django.db.models.functions import Now
+from django.db.models import BooleanField, Case, Count, F, Q, QuerySet, Sum, Value, When
+from django.db.models.functions import Coalesce, Now
 
 from alignment import lifecycle
 from alignment.models import (
     Dimension,
     Project,
     Prompt,
-    ReviewItem,
+    Stage,
     Status,
     Worker,
 )
@@ -51,11 +51,9 @@ def counts(project: Project) -> Counts:
         runs=project.runs.count(),
         live=project.runs.filter(status__in=lifecycle.LIVE).count(),
         prompts=Prompt.objects.filter(prompt_set__project=project, parent=None).count(),
-        reviews=ReviewItem.objects.filter(
-            stage__run__project=project,
-            stage__status=Status.WAITING,
-            state=ReviewItem.State.PENDING,
-        ).count(),
+        reviews=Stage.objects.filter(
+            run__project=project, kind="review", status=Status.WAITING
+        ).aggregate(left=Coalesce(Sum(F("total") - F("done")), 0))["left"],
         policies=project.policies.count(),
         evaluations=project.evaluations.count(),
     )

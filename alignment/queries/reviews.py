@@ -6,18 +6,21 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
-from django.db.models import QuerySet
+from django.contrib.auth.models import User
 
 from alignment.models import (
-    Project,
+    Guideline,
     Review,
+    ReviewDraft,
+    Reviewer,
     ReviewItem,
     RewriteAttempt,
+    Role,
     Rollout,
     Stage,
-    Status,
     Verdict,
 )
+from alignment.permissions import may
 
 State = ReviewItem.State
 SAMPLES = 3
@@ -39,7 +42,11 @@ class Reached:
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewPage:
-    """A rewrite to decide. original, rewrite: pieces of text, each `same`, `del` or `ins`."""
+    """A rewrite to decide. original, rewrite: pieces of text, each `same`, `del` or `ins`.
+
+    reviews: those that the person may see; left: undecided rewrites of the stage, disputed ones
+    too; left_for_me: those that still take a review of this person; mine: reviews given.
+    """
 
     item: ReviewItem
     original: Pieces
@@ -48,31 +55,26 @@ class ReviewPage:
     reached: list[Reached]
     checks: list[dict[str, Any]]
     rollouts: list[Rollout]
+    guideline: Guideline | None
+    draft: ReviewDraft | None
+    reviews: list[Review]
     left: int
+    left_for_me: int
     total: int
     mine: int
+    reasons: list[tuple[str, str]]
 
 
-def pending(project: Project) -> "QuerySet[ReviewItem]":
-    """The rewrites of the project that wait for a person, oldest first."""
-    items = ReviewItem.objects.filter(
-        stage__run__project=project, stage__status=Status.WAITING, state=State.PENDING
-    )
-    return items.select_related("stage__run__project", "prompt__parent").order_by("pk")
-
-
-def next_item(project: Project, after: int = 0) -> ReviewItem | None:
-    """The next rewrite to decide behind one that was passed over, then from the start again."""
-    waiting = pending(project)
-    return waiting.filter(pk__gt=after).first() or waiting.first()
-
-
-def review_page(item: ReviewItem, reviewer_id: int) -> ReviewPage:
+def review_page(item: ReviewItem, viewer: User) -> ReviewPage:
+    """All that the card of a rewrite shows to a person; `item` with its lease, as leased."""
     parent = item.prompt.parent
     assert parent is not None, "a rewrite has a parent"
     original, rewrite = word_diff(parent.text, item.prompt.text)
     verdict = _verdict(item)
-    listed = ReviewItem.objects.filter(stage=item.stage_id, needs_person=True)
+    project = item.stage.run.project_id
+    me = Reviewer.objects.filter(project=project, user_id=viewer.pk).first()
+    tally = item.stage.tallies.filter(reviewer=me).first() if me else None
+    left = item.stage.total - item.stage.done
     return ReviewPage(
         item=item,
         original=original,
@@ -81,10 +83,29 @@ def review_page(item: ReviewItem, reviewer_id: int) -> ReviewPage:
         reached=_reached(verdict) if verdict else [],
         checks=_checks(item),
         rollouts=_rollouts(item),
-        left=pending(item.stage.run.project).count(),
-        total=listed.count(),
-        mine=Review.objects.filter(item__stage=item.stage_id, reviewer=reviewer_id).count(),
+        guideline=Guideline.objects.filter(project=project).order_by("-version").first(),
+        draft=item.drafts.filter(reviewer=me).first() if me else None,
+        reviews=reviews_visible(item, viewer),
+        left=left,
+        left_for_me=left - item.stage.disputed - (tally.open if tally else 0),
+        total=item.stage.total,
+        mine=tally.given if tally else 0,
+        reasons=list(Review.Reason.choices),
     )
+
+
+def reviews_visible(item: ReviewItem, viewer: User) -> list[Review]:
+    """The standing reviews of an item that a person may see, for reviewing is blind.
+
+    One's own always; those of others once the item is decided, and to who may adjudicate once it
+    is disputed.
+    """
+    found = item.reviews.filter(withdrawn_at=None).select_related("reviewer", "guideline")
+    if item.state == State.PENDING or (
+        item.state == State.DISPUTED and not may(viewer, item.stage.run.project, Role.ADJUDICATOR)
+    ):
+        found = found.filter(reviewer__user_id=viewer.pk)
+    return list(found.order_by("pk"))
 
 
 def word_diff(old: str, new: str) -> tuple[Pieces, Pieces]:

@@ -1,80 +1,178 @@
-"""Decide rewrites. The last decision closes the review stage and the run goes on."""
+"""Decide rewrites, take decisions back, adjudicate. Nothing accepted is lost or recorded twice.
+
+When the last rewrite of a stage is decided, its clock starts; the sweeper closes it.
+"""
+
+from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models.functions import Now
 
 from alignment import lifecycle
-from alignment.method.errors import MoraError
-from alignment.models import Prompt, Review, ReviewItem, Role, Stage, Status
+from alignment.method.edits import word_distance
+from alignment.models import Guideline, Review, Reviewer, ReviewItem, Role, Stage, Status
 from alignment.permissions import require
+from alignment.reviewing import DECISIVE, Closed, closed_sentence, settle
+from alignment.services.answers import Answer, BadAnswer, checked
+from alignment.services.drafts import answer_of, drop_draft, keep_draft
+from alignment.services.queue import Held, is_held_by_another, locked, reviewer_of, take_locked
 
 D, State = Review.Decision, ReviewItem.State
+KEPT = "what you wrote is kept as a draft"
 
 
 def decide_rewrite(
-    *,
-    item: ReviewItem,
-    decision: str,
-    by: User,
-    text: str = "",
-    reason: str = "",
-) -> None:
-    """Record a person's decision on a rewrite: approve, edit (with `text`) or reject.
+    *, item: ReviewItem, by: User, answer: Answer, lease: UUID | None = None
+) -> Review:
+    """Record a person's word on a rewrite: approve, edit, reject, skip or flag.
 
-    Raises MoraError when the stage is closed, somebody decided it first, or the edit is empty.
+    lease: the token under which it was given out. Sent again with the same token it changes
+    nothing and answers like the first time. A lease that ran out is no hindrance while nobody else
+    holds the rewrite and it still takes the person's review.
+
+    Raises BadAnswer where the answer must be changed; Held where the rewrite is no longer theirs,
+    or Closed where its stage is (both keep the text as a draft); Denied.
     """
-    require(by, item.stage.run.project, Role.ANNOTATOR)
-    text = text.strip()
-    if decision == D.EDIT and not text:
-        raise MoraError("the edited rewrite is empty; write it, or reject the rewrite")
-    if "\x00" in text + reason:
-        raise MoraError("the text holds a NUL character, which cannot be stored; remove it")
-    if decision == D.EDIT and text == item.prompt.text:
-        decision = D.APPROVE
-    with transaction.atomic():
-        item = (
-            ReviewItem.objects.select_for_update().select_related("stage", "prompt").get(pk=item.pk)
-        )
-        if item.stage.status != Status.WAITING:
-            raise MoraError(f"this review is closed: its stage is {item.stage.status}")
-        if item.state != State.PENDING:
-            raise MoraError("this rewrite was decided already, perhaps by somebody else")
-        edited = text if decision == D.EDIT else ""
-        Review.objects.create(
-            item=item, reviewer_id=by.pk, decision=decision, edited_text=edited, reason=reason
-        )
-        _apply(item, decision, text)
-        done = item.stage.total - item.stage.review_items.filter(state=State.PENDING).count()
-        Stage.objects.filter(pk=item.stage_id).update(done=done)
-        lifecycle.emit(item.stage.run_id, "review", {"item": item.pk, "decision": decision})
+    project = item.stage.run.project
+    require(by, project, Role.ANNOTATOR)
+    me = reviewer_of(project, by)
+    try:
+        with transaction.atomic():
+            item = locked(item.pk)
+            if first := _sent_before(item, me, lease):
+                return first
+            answer = checked(answer, item)
+            _admit(item, me)
+            review = _record(item, me, answer, lease=lease)
+            settle(item, [(me.pk, answer.decision, 1)])
+            drop_draft(item.pk, me.pk)
+            _tell(item.stage)
+    except (Held, Closed) as error:
+        _keep(item, me, answer)
+        raise type(error)(f"{error}; {KEPT}") from error
     lifecycle.close_review(item.stage)
+    return review
 
 
-def _apply(item: ReviewItem, decision: str, text: str) -> None:
-    if decision == D.APPROVE:
-        item.state, item.outcome = State.APPROVED, item.prompt
-    elif decision == D.EDIT:
-        item.state, item.outcome = State.EDITED, _edited(item, text)
-    elif decision == D.REJECT:
-        item.state = State.REJECTED
-    else:
-        raise MoraError(f"no decision {decision!r}; use approve, edit or reject")
-    item.save(update_fields=("state", "outcome"))
+def _sent_before(item: ReviewItem, me: Reviewer, lease: UUID | None) -> Review | None:
+    if lease is None:
+        return None
+    return Review.objects.filter(lease=lease, item=item, reviewer=me).first()
 
 
-def _edited(item: ReviewItem, text: str) -> Prompt:
-    """The person's text as a prompt of its own; the suggestion stays as it was."""
-    parent = item.prompt.parent
-    assert parent is not None, "a rewrite has a parent"
-    prompt, _ = Prompt.objects.get_or_create(
-        stage=item.stage,
-        key=Prompt.key_of(text, parent.key),
-        defaults={
-            "text": text,
-            "prompt_set": item.prompt.prompt_set,
-            "kind": item.prompt.kind,
-            "parent": parent,
-            "strategy": item.prompt.strategy,
-        },
+def _admit(item: ReviewItem, me: Reviewer) -> None:
+    """Raises Closed or Held unless the person may review the locked item."""
+    if item.stage.status != Status.WAITING:
+        raise Closed(closed_sentence(item.stage.status))
+    if me.pk in item.seen_by:
+        raise Held("you have reviewed this rewrite already, perhaps in another window")
+    if item.state != State.PENDING:
+        raise Held(f"this rewrite takes no more reviews: others made it {item.state}")
+    if is_held_by_another(item, me):
+        raise Held("your hold on this rewrite ran out and somebody else is reviewing it")
+
+
+def _record(
+    item: ReviewItem,
+    me: Reviewer,
+    answer: Answer,
+    *,
+    lease: UUID | None = None,
+    adjudicates: bool = False,
+) -> Review:
+    guidelines = Guideline.objects.filter(project=me.project_id).order_by("-version")
+    edited = answer.decision == D.EDIT
+    return Review.objects.create(
+        item=item,
+        reviewer=me,
+        decision=answer.decision,
+        edited_text=answer.text,
+        distance=word_distance(item.prompt.text, answer.text) if edited else None,
+        reason=answer.reason,
+        words=answer.words,
+        ratings=dict(answer.ratings),
+        adjudicates=adjudicates,
+        guideline_id=guidelines.values_list("pk", flat=True).first(),
+        lease=lease,
+        leased_at=item.leased_at if lease and item.lease == lease else None,
     )
-    return prompt
+
+
+def _keep(item: ReviewItem, me: Reviewer, answer: Answer) -> None:
+    if answer.decision != D.SKIP:
+        keep_draft(item, me, answer)
+
+
+def _tell(stage: Stage) -> None:
+    """Announce that the stage's counters moved; not by whom or how, for reviews are blind."""
+    lifecycle.emit(stage.run_id, "review", {"stage": stage.pk})
+
+
+def undo_review(*, item: ReviewItem, by: User) -> ReviewItem:
+    """Withdraw the person's own word on a rewrite: their adjudication, else their review.
+
+    What they had said becomes their draft. A rewrite that takes reviews again is leased to them,
+    unless somebody else holds it: see the returned item's `held_by`. Raises Held where there is
+    nothing to take back or it was adjudicated since; Closed; Denied.
+    """
+    project = item.stage.run.project
+    require(by, project, Role.ANNOTATOR)
+    me = reviewer_of(project, by)
+    with transaction.atomic():
+        item = locked(item.pk)
+        if item.stage.status != Status.WAITING:
+            raise Closed(closed_sentence(item.stage.status))
+        review = _withdrawable(item, me)
+        Review.objects.filter(pk=review.pk).update(withdrawn_at=Now())
+        keep_draft(item, me, answer_of(review))
+        column = "adjudicated" if review.adjudicates else review.decision
+        settle(item, [(me.pk, column, -1)])
+        if item.state == State.PENDING and not review.adjudicates:
+            item = take_locked(item, me)
+        _tell(item.stage)
+    return item
+
+
+def _withdrawable(item: ReviewItem, me: Reviewer) -> Review:
+    standing = list(item.reviews.filter(withdrawn_at=None))
+    mine = [r for r in standing if r.reviewer_id == me.pk]
+    if not mine:
+        raise Held("you have no review of this rewrite to take back")
+    review = max(mine, key=lambda r: r.adjudicates)
+    if review.bulk_id is not None:
+        raise Held("this was decided in bulk; undo the bulk decision")
+    if not review.adjudicates and any(r.adjudicates for r in standing):
+        raise Held("this rewrite was adjudicated since, so your review stands")
+    return review
+
+
+def adjudicate(*, item: ReviewItem, by: User, answer: Answer) -> Review:
+    """Settle a rewrite whatever its reviews say: approve, edit or reject it.
+
+    The reviews stay as they are. Sent twice by the same person it is recorded once. Raises
+    BadAnswer; Held where somebody adjudicated it or holds it just now; Closed; Denied.
+    """
+    project = item.stage.run.project
+    require(by, project, Role.ADJUDICATOR)
+    me = reviewer_of(project, by)
+    with transaction.atomic():
+        item = locked(item.pk)
+        answer = checked(answer, item)
+        if answer.decision not in DECISIVE:
+            raise BadAnswer("an adjudication approves, edits or rejects")
+        if item.stage.status != Status.WAITING:
+            raise Closed(closed_sentence(item.stage.status))
+        standing = item.reviews.filter(withdrawn_at=None, adjudicates=True)
+        if first := standing.select_related("reviewer").first():
+            if first.reviewer_id == me.pk and answer_of(first) == answer:
+                return first
+            raise Held(f"{first.reviewer} has adjudicated this rewrite; it must be undone first")
+        if item.state == State.PENDING and is_held_by_another(item, me):
+            raise Held("somebody is reviewing this rewrite just now")
+        review = _record(item, me, answer, adjudicates=True)
+        settle(item, [(me.pk, "adjudicated", 1)])
+        drop_draft(item.pk, me.pk)
+        _tell(item.stage)
+    lifecycle.close_review(item.stage)
+    return review

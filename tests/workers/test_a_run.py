@@ -72,17 +72,19 @@ def test_a_run_that_finds_nothing_to_mine_succeeds_and_says_so(
 def test_review_waits_for_people_and_the_run_goes_on_after_the_last_decision(
     sandbox: Project, owner: User, workers: Workers
 ) -> None:
+    from alignment.services.answers import Answer
     from alignment.services.reviews import decide_rewrite
 
-    run = start(sandbox, owner, review={"mode": "required"})
+    run = start(sandbox, owner, review={"mode": "required", "close_after_seconds": 1})
     wait_for_run(run, until=("waiting", "failed"))
     items = list(run.stages.get(kind="review").review_items.all())
     assert items
-    decide_rewrite(item=items[0], decision="reject", by=owner, reason="odd")
+    reject = Answer(decision="reject", reason="not_natural", words="odd")
+    decide_rewrite(item=items[0], by=owner, answer=reject)
     text = items[1].prompt.text + " Please be brief."
-    decide_rewrite(item=items[1], decision="edit", by=owner, text=text)
+    decide_rewrite(item=items[1], by=owner, answer=Answer(decision="edit", text=text))
     for item in items[2:]:
-        decide_rewrite(item=item, decision="approve", by=owner)
+        decide_rewrite(item=item, by=owner, answer=Answer(decision="approve"))
     wait_for_run(run)
     assert run.status == "succeeded"
     sampled = run.stages.get(kind="resample").sampling.rollouts

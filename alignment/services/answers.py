@@ -1,0 +1,91 @@
+"""What a person says of a rewrite, before it is recorded: checked, and made sound."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from alignment.importing.rows import flaw
+from alignment.method.errors import MoraError
+from alignment.models import Review, ReviewItem
+
+D = Review.Decision
+MOST_TEXT, MOST_WORDS = 20_000, 2_000
+RATINGS = {"intent_kept": "intent kept", "natural": "natural", "dimension_added": "dimension added"}
+RATED = range(1, 6)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A decision on a rewrite. text: the edited rewrite; reason: of Review.Reason; words: what
+    the person wrote about it; ratings: 1 to 5 by the names of RATINGS, each optional."""
+
+    decision: str
+    text: str = ""
+    reason: str = ""
+    words: str = ""
+    ratings: Mapping[str, int] = field(default_factory=dict)
+
+
+class BadAnswer(MoraError):
+    """An answer that cannot be recorded as it is; its message says what to change."""
+
+
+def checked(answer: Answer, item: ReviewItem) -> Answer:
+    """The answer as it is recorded; raises BadAnswer.
+
+    An edit that leaves the suggestion as it was is an approval. One that brings the original back
+    is refused, for a rejection needs a reason, which only the person can give.
+    """
+    if answer.decision not in D.values:
+        known = ", ".join(D.values)
+        raise BadAnswer(f"no decision {answer.decision[:20]!r}; use one of {known}")
+    storable(answer)
+    answer = replace(answer, text=answer.text.strip(), words=answer.words.strip())
+    if answer.decision == D.EDIT:
+        answer = _checked_edit(answer, item)
+    if answer.decision == D.REJECT and answer.reason not in Review.Reason.values:
+        known = ", ".join(Review.Reason.values)
+        raise BadAnswer(f"a rejection needs a reason: one of {known}")
+    if answer.decision == D.FLAG and not answer.words:
+        raise BadAnswer("say in a few words what the adjudicator should look at")
+    return replace(
+        answer,
+        text=answer.text if answer.decision == D.EDIT else "",
+        reason=answer.reason if answer.decision == D.REJECT else "",
+        ratings=_checked_ratings(answer, item),
+    )
+
+
+def storable(answer: Answer) -> None:
+    """Raises BadAnswer for text that cannot be stored or is too long."""
+    for what, text, most in (
+        ("rewrite", answer.text, MOST_TEXT),
+        ("note", answer.words, MOST_WORDS),
+    ):
+        if reason := flaw({what: text}):
+            raise BadAnswer(f"the {what} {reason.partition(' ')[2]}; remove it")
+        if len(text) > most:
+            raise BadAnswer(f"the {what} has {len(text):,} characters; at most {most:,} are kept")
+
+
+def _checked_edit(answer: Answer, item: ReviewItem) -> Answer:
+    parent = item.prompt.parent
+    if not answer.text:
+        raise BadAnswer("the edited rewrite is empty; write it, or reject the rewrite")
+    if answer.text == item.prompt.text.strip():
+        return replace(answer, decision=D.APPROVE)
+    if parent is not None and answer.text.split() == parent.text.split():
+        raise BadAnswer("the edit is the original again; reject the rewrite, and say why")
+    return answer
+
+
+def _checked_ratings(answer: Answer, item: ReviewItem) -> dict[str, int]:
+    if answer.decision in (D.SKIP, D.FLAG) or not answer.ratings:
+        return {}
+    if not item.stage.config["review"].get("ratings", True):
+        raise BadAnswer("this run asks for no ratings")
+    for name, value in answer.ratings.items():
+        if name not in RATINGS:
+            raise BadAnswer(f"no rating {name[:40]!r}; there is {', '.join(RATINGS)}")
+        if not isinstance(value, int) or isinstance(value, bool) or value not in RATED:
+            raise BadAnswer(f"the rating {RATINGS[name]!r} is a whole number from 1 to 5")
+    return dict(answer.ratings)
