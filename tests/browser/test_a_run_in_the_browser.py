@@ -63,12 +63,12 @@ def test_a_run_from_the_form_to_its_point(
     plot = page.locator("#training-plot .main-svg").first
     expect(plot).to_be_visible(timeout=6 * MINUTES)
     expect(page.locator("#run-log")).to_contain_text("loss", timeout=MINUTES)
-    keep(page, "run")
     expect(page.locator("#run-status")).to_have_text("succeeded", timeout=6 * MINUTES)
     expect(page.locator("tr .pill.succeeded")).to_have_count(11)
     expect(page.locator(".kpi").first).to_contain_text("100 %")
     expect(page.locator("#run")).to_contain_text("0.6931")
     assert page.evaluate("window.unloaded") is False
+    keep(page, "run")
 
     run = Run.objects.get(name="in the browser")
     expect(results.locator("#policies tbody tr")).to_have_count(2)
@@ -97,4 +97,4 @@ def configure(page: Page) -> None:
     page.get_by_label("Max new tokens").fill("64")
     page.get_by_text("Training", exact=True).click()
     page.get_by_label("Learning rate").fill("0.001")
-    page.get_by_label("Epochs").fill("1")
+    page.get_by_label("Epochs").fill("8")
