@@ -160,7 +160,13 @@ class Review(models.Model):
             ),
             UniqueConstraint(fields=("lease",), name="one_review_a_lease"),
         )
-        indexes = (models.Index(fields=("reviewer", "-id"), name="review_by_person"),)
+        indexes = (
+            models.Index(
+                fields=("reviewer", "-created_at"),
+                condition=STANDING & Q(bulk=None),
+                name="review_by_person",
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.decision} by {self.reviewer}"
