@@ -11,24 +11,39 @@ from celery import current_app
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
-from alignment.models import Stage
+from alignment.models import JudgeTrial, Stage
 
 log = logging.getLogger(__name__)
 GPU_KINDS = ("sample", "resample", "train", "evaluate")
 
 
-def queue_of(kind: str) -> str:
-    """The queue whose workers help with stages of a kind."""
-    return "gpu" if kind in GPU_KINDS else "cpu"
+def queue_of(stage: Stage) -> str:
+    """The queue whose workers help with a stage: a local model wants a GPU, whatever it is for."""
+    local = stage.kind in GPU_KINDS or _asks_local_model(stage)
+    return "gpu" if local else "cpu"
+
+
+def _asks_local_model(stage: Stage) -> bool:
+    """Whether a judge or the rewriter that the stage's settings name loads a model here."""
+    project, config = stage.run.project, stage.config
+    judges = project.judges.filter(name__in=config.get("judges", {}).values())
+    rewriters = project.rewriters.filter(name=config.get("rewrite", {}).get("rewriter"))
+    return any(j.model_folder for j in judges) or any(r.model_folder for r in rewriters)
 
 
 def ring(stage: Stage) -> None:
-    """Call the workers to a stage once the transaction has committed."""
-    transaction.on_commit(partial(_send, stage.pk, queue_of(stage.kind)))
+    """Call the workers to a queued stage once the transaction has committed."""
+    transaction.on_commit(partial(_send, "workers.help", stage.pk, stage.queue))
 
 
-def _send(stage_id: int, queue: str) -> None:
+def ring_for_trial(trial: JudgeTrial) -> None:
+    """Call a worker to a judge's trial once the transaction has committed."""
+    queue = "gpu" if trial.judge.model_folder else "cpu"
+    transaction.on_commit(partial(_send, "workers.try_judge", trial.pk, queue))
+
+
+def _send(task: str, pk: int, queue: str) -> None:
     try:
-        current_app.send_task("workers.help", args=[stage_id], queue=queue, retry=False)
+        current_app.send_task(task, args=[pk], queue=queue, retry=False)
     except (OperationalError, OSError) as error:
-        log.warning("the broker did not take the bell for stage %s: %s", stage_id, error)
+        log.warning("the broker did not take the bell for %s %s: %s", task, pk, error)

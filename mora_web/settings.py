@@ -5,6 +5,7 @@ docs/operations.md lists every variable.
 """
 
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from mora_web.embedded.location import location, var_directory
 from mora_web.embedded.surroundings import SetupError, folder_errors
+from mora_web.endpoints import parse_endpoints
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR = var_directory(BASE_DIR)
@@ -136,6 +138,14 @@ CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}
 ARTIFACTS = Path(os.environ.get("MORA_ARTIFACTS", VAR / "artifacts")).resolve()
 MODEL_ROOTS = [Path(p) for p in os.environ.get("MODEL_ROOTS", "").split(":") if p] + [ARTIFACTS]
 ENGINE_THREADS = int(os.environ.get("ENGINE_THREADS", "2"))
+# Endpoints by name: the only addresses that models are asked at.
+ENDPOINTS = parse_endpoints(os.environ.get("MORA_ENDPOINTS", ""))
+ENDPOINT_CONCURRENCY = int(os.environ.get("ENDPOINT_CONCURRENCY", "16"))
+ENDPOINT_SECONDS = float(os.environ.get("ENDPOINT_SECONDS", "120"))
+# The interpreter of the environment that vLLM is installed in.
+VLLM_PYTHON = os.environ.get("VLLM_PYTHON", sys.executable)
+# Whether a judge may run the code that comes with its model.
+REMOTE_CODE = os.environ.get("MORA_REMOTE_CODE") == "1"
 
 STATIC_URL = "static/"
 STATICFILES_DIRS = [

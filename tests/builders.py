@@ -85,7 +85,7 @@ def ready_project(tmp_folder: str, slug: str = "sandbox") -> Project:
 def running_stage(run: Run, chunks: int, parts: int = 1) -> Stage:
     """The run's first stage, running, with open chunks of one item each."""
     stage = run.stages.order_by("position")[0]
-    Stage.objects.filter(pk=stage.pk).update(status="running", total=chunks * parts)
+    Stage.objects.filter(pk=stage.pk).update(status="running", queue="gpu", total=chunks * parts)
     Chunk.objects.bulk_create(
         Chunk(stage=stage, part=part, index=index, items=[index], size=1)
         for part in range(parts)

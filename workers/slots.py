@@ -1,16 +1,18 @@
 """The slots of a worker process: each thread of its pool has one, and keeps its children warm.
 
-A slot holds at most one child with a model, since it takes the GPU, and one child per light
-engine. A child serves the next chunk, and the next stage that wants the same engine.
+A slot holds at most one child with a model, since it takes the GPU, and one child for each light
+engine and endpoint. A child serves the next chunk, and the next stage that wants the same engine.
 """
 
+import json
 import threading
 from typing import Any
 
 from workers.child import Child
 from workers.logs import stage_log
+from workers.specs import python_of
 
-LIGHT_ENGINES = ("rules", "sandbox-fuser")
+LIGHT_ENGINES = ("rules", "sandbox-fuser", "endpoint")
 
 stopping = threading.Event()  # set once when the worker is told to end
 _here = threading.local()
@@ -26,15 +28,15 @@ class Slot:
 
     def child(self, spec: dict[str, Any]) -> Child:
         """The child that holds this engine; ends another one's model first when it needs one."""
-        engine = spec["engine"]
-        held = self._light.get(engine) if engine in LIGHT_ENGINES else self._model
+        is_light, key = spec["engine"] in LIGHT_ENGINES, json.dumps(spec, sort_keys=True)
+        held = self._light.get(key) if is_light else self._model
         if held is not None and held.spec == spec and held.alive:
             return held
         if held is not None:
             held.end()
-        child = Child(spec, self._log)
-        if engine in LIGHT_ENGINES:
-            self._light[engine] = child
+        child = Child(spec, self._log, python=python_of(spec))
+        if is_light:
+            self._light[key] = child
         else:
             self._model = child
         return child

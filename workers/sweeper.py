@@ -58,7 +58,7 @@ def ring_bells() -> None:
     )
     waiting = waiting.filter(Q(status=Status.QUEUED) | Q(status=Status.RUNNING, free__gt=0))
     for stage in waiting.order_by("queued_at"):
-        queue = dispatch.queue_of(stage.kind)
+        queue = stage.queue
         if idle.get(queue, 0) < 1:
             continue
         bells = min(max(1, stage.free), idle[queue])

@@ -17,7 +17,7 @@ from contextlib import suppress
 from celery import shared_task
 from django.db import InterfaceError, OperationalError, connection, transaction
 
-from alignment import dispatch, lifecycle
+from alignment import lifecycle
 from alignment.method.errors import MoraError
 from alignment.models import Chunk, Stage, Status
 from workers import claims, presence, slots, stages  # noqa: F401 (presence listens to signals)
@@ -38,7 +38,7 @@ def help(stage_id: int) -> None:
         stage = Stage.objects.filter(pk=stage_id).first()
         while stage is not None and not slots.stopping.is_set():
             help_with(stage, slot)
-            stage = _next_stage(dispatch.queue_of(stage.kind))
+            stage = _next_stage(stage.queue)
     except (OperationalError, InterfaceError) as error:
         log.warning("the database is away, the sweeper will ring again: %s", error)
     finally:
@@ -48,8 +48,7 @@ def help(stage_id: int) -> None:
 
 def _next_stage(queue: str) -> Stage | None:
     """The oldest stage of the queue that has something to claim, or is still to be planned."""
-    kinds = [kind for kind in stages.HANDLERS if dispatch.queue_of(kind) == queue]
-    live = Stage.objects.filter(kind__in=kinds)
+    live = Stage.objects.filter(queue=queue)
     queued = live.filter(status=Status.QUEUED)
     running = live.filter(status=Status.RUNNING, chunks__state=Chunk.State.OPEN)
     return (queued | running).distinct().order_by("queued_at").first()

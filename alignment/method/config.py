@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
+Dtype = Literal["float32", "bfloat16", "float16"]
 
 
 class Frozen(BaseModel):
@@ -19,14 +20,36 @@ class Frozen(BaseModel):
 
 
 class SamplingConfig(Frozen):
-    """How rollouts are drawn. A chunk of prompts is one padded batch, fixed at planning."""
+    """How rollouts are drawn. A chunk of prompts is one padded batch, fixed at planning.
 
-    engine: Literal["transformers"] = "transformers"
+    A policy at an endpoint is sampled there; `engine` and what follows `max_new_tokens` are for
+    policies in folders.
+    """
+
+    engine: Literal["transformers", "vllm"] = Field(
+        "transformers", description="for policies in folders; others answer at their endpoint"
+    )
     n: int = Field(16, ge=1, le=1024, description="rollouts per prompt")
     temperature: float = Field(0.6, ge=0, le=5, description="0 is greedy (OrthAlign: 0.6)")
     top_p: float = Field(0.9, gt=0, le=1, description="nucleus (OrthAlign: 0.9)")
     max_new_tokens: int = Field(256, ge=1, le=32768)
     chunk_prompts: int = Field(8, ge=1, le=4096, description="prompts per chunk")
+    dtype: Dtype = Field("float32", description="of the model's numbers")
+    adapter: Literal["merged", "lora"] = Field(
+        "merged", description="vllm: how a trained policy is loaded; lora costs a third"
+    )
+    tensor_parallel: int = Field(1, ge=1, le=64, description="vllm: GPUs that share the model")
+    max_length: int | None = Field(None, ge=8, description="vllm: context; none is the model's")
+    prefix_caching: bool = Field(True, description="vllm: prompts keep their computed start")
+    load_format: Literal["auto", "safetensors", "runai_streamer", "dummy"] = Field(
+        "auto", description="vllm: how weights are read; dummy is random, for measuring"
+    )
+
+    @model_validator(mode="after")
+    def _adapters_need_vllm(self) -> "SamplingConfig":
+        if self.adapter == "lora" and self.engine != "vllm":
+            raise ValueError("adapter 'lora' needs the engine vllm; transformers samples merged")
+        return self
 
 
 class RoundConfig(Frozen):
@@ -48,8 +71,8 @@ class MiningConfig(Frozen):
 
 class RewriteConfig(Frozen):
     strategy: Literal["fuse", "none"] = "fuse"
-    rewriter: Literal["sandbox"] = Field("sandbox", description="engine that writes rewrites")
-    candidates: int = Field(4, ge=1, le=64, description="candidates asked per mined prompt")
+    rewriter: Name = Field("sandbox", description="the sandbox's, or a rewriter of the project")
+    candidates: int = Field(4, ge=1, le=64, description="most candidates asked per mined prompt")
     keep_at_least: Share = Field(0.5, description="share of the original's key terms kept")
     length_at_least: float = Field(0.5, gt=0, description="times the original's length")
     length_at_most: float = Field(8.0, gt=0, description="times the original's length")

@@ -1,8 +1,9 @@
 """What is recorded, by noun."""
 
 from alignment.models.desk import BulkDecision, Guideline, Invitation
+from alignment.models.judges import Judge, JudgeTrial, Rewriter
 from alignment.models.keys import ApiKey
-from alignment.models.projects import Dimension, Judge, Membership, Policy, Project, Role
+from alignment.models.projects import Dimension, Membership, Policy, Project, Role
 from alignment.models.prompts import Prompt, PromptSet
 from alignment.models.results import (
     Evaluation,
@@ -35,6 +36,7 @@ __all__ = [
     "Guideline",
     "Invitation",
     "Judge",
+    "JudgeTrial",
     "LogLine",
     "Membership",
     "Pair",
@@ -48,6 +50,7 @@ __all__ = [
     "ReviewTally",
     "Reviewer",
     "RewriteAttempt",
+    "Rewriter",
     "Role",
     "Rollout",
     "RolloutRating",

@@ -1,4 +1,4 @@
-"""Projects, who may do what in them, their dimensions and judges, and the policies they hold."""
+"""Projects, who may do what in them, their dimensions, and the policies they hold."""
 
 from pathlib import Path
 
@@ -86,43 +86,19 @@ class Dimension(models.Model):
         )
 
 
-class Judge(models.Model):
-    """What produces scores on one dimension: an engine of the workers and a rule it knows."""
-
-    class Engine(models.TextChoices):
-        RULES = "rules"
-        IMPORTED = "imported"
-
-    class Use(models.TextChoices):
-        PAIRING = "pairing", "mining and pairing"
-        EVALUATION = "evaluation"
-
-    project = models.ForeignKey(Project, models.CASCADE, related_name="judges")
-    dimension = models.ForeignKey(Dimension, models.CASCADE, related_name="judges")
-    name = models.CharField(max_length=100)
-    engine = models.CharField(max_length=20, choices=Engine)
-    rule = models.CharField(max_length=100, blank=True)
-    prompt_rule = models.CharField(
-        max_length=100, blank=True, help_text="rule that scores the harm of a prompt's own text"
-    )
-    use = models.CharField(max_length=20, choices=Use, default=Use.PAIRING)
-    version = models.PositiveIntegerField(default=1)
-
-    class Meta:
-        ordering = ("project_id", "dimension__position", "name")
-        constraints = (UniqueConstraint(fields=("project", "name"), name="one_judge_a_name"),)
-
-    def __str__(self) -> str:
-        return self.name
-
-
 class Policy(models.Model):
-    """A model that answers prompts: a start policy, one trained by a stage, or a name of
-    completions made elsewhere (no folder)."""
+    """A model that answers prompts: a start policy in a folder or at an endpoint, one trained by a
+    stage, or a name of completions made elsewhere (neither folder nor endpoint)."""
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="policies")
     name = models.CharField(max_length=200)
     folder = models.CharField(max_length=500, blank=True)
+    endpoint = models.CharField(
+        max_length=100, blank=True, help_text="a name of MORA_ENDPOINTS; the policy answers there"
+    )
+    served_as = models.CharField(
+        max_length=200, blank=True, help_text="name of the model at the endpoint"
+    )
     adapter = models.CharField(max_length=500, blank=True)
     sha256 = models.CharField(max_length=64, blank=True, help_text="of the weights")
     adapter_sha256 = models.CharField(max_length=64, blank=True)
@@ -139,7 +115,25 @@ class Policy(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def clean(self) -> None:
+        if bool(self.endpoint) != bool(self.served_as):
+            raise ValidationError("an endpoint and the name of the model there go together")
+        if self.endpoint and self.endpoint not in settings.ENDPOINTS:
+            raise ValidationError(
+                {"endpoint": f"there is no endpoint {self.endpoint!r} in MORA_ENDPOINTS"}
+            )
+
     @property
     def path(self) -> Path:
         """The model's folder; a relative one lies under the artifacts."""
         return Path(settings.ARTIFACTS) / self.folder
+
+    @property
+    def answers(self) -> bool:
+        """Whether it can be sampled."""
+        return bool(self.folder or self.endpoint)
+
+    @property
+    def identity(self) -> str:
+        """What tells its answers from another policy's: its weights, or where it is served."""
+        return f"{self.endpoint} {self.served_as}" if self.endpoint else self.sha256

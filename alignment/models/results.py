@@ -5,7 +5,8 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import UniqueConstraint
 
-from alignment.models.projects import Judge, Policy, Project
+from alignment.models.judges import Judge
+from alignment.models.projects import Policy, Project
 from alignment.models.prompts import Prompt
 from alignment.models.runs import Stage
 
@@ -19,7 +20,8 @@ class Sampling(models.Model):
     policy_sha256 = models.CharField(max_length=64, blank=True)
     params = models.JSONField(default=dict)
     engine = models.CharField(max_length=40)
-    engine_version = models.CharField(max_length=100, blank=True)
+    engine_version = models.CharField(max_length=300, blank=True)
+    usage = models.JSONField(default=dict, help_text="requests, retries and tokens at an endpoint")
     source = models.CharField(max_length=500, blank=True, help_text="file it was imported from")
     created_at = models.DateTimeField(auto_now_add=True)
 

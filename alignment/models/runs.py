@@ -58,6 +58,7 @@ class Stage(models.Model):
     config = models.JSONField(help_text="what of the run's configuration decides its result")
     status = models.CharField(max_length=20, choices=Status, default=Status.PENDING)
     fingerprint = models.CharField(max_length=64, blank=True)
+    queue = models.CharField(max_length=10, blank=True, help_text="whose workers help; once queued")
     reused_from = models.ForeignKey("self", models.PROTECT, null=True, related_name="reused_by")
     reason = models.TextField(blank=True, help_text="why it was skipped, is empty, or failed")
     traceback = models.TextField(blank=True)

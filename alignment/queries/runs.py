@@ -13,7 +13,6 @@ from typing import Any
 from django.db.models import Count, F, Q, QuerySet
 from django.db.models.functions import Now
 
-from alignment import dispatch
 from alignment.models import ENDED, LogLine, Project, Run, Stage, Status, TrainingStep, Worker
 from alignment.queries.stages import note_on, yields
 
@@ -239,7 +238,7 @@ def _heartbeat_age(active: Stage | None, now: datetime) -> float | None:
     """Seconds since a worker last said that it lives, of those that help with the active stage."""
     if active is None or active.kind == "review":
         return None
-    queue = dispatch.queue_of(active.kind)
+    queue = active.queue
     helpers = Worker.objects.filter(queue__contains=queue).order_by("-heartbeat_at")
     return _seconds(helpers.values_list("heartbeat_at", flat=True).first(), now)
 

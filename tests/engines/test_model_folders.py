@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from alignment.method.errors import MoraError
-from workers.engines.folders import check_model, fingerprint, publish
+from alignment.model_folders import check_model
+from workers.engines.folders import fingerprint, publish
 
 
 def model(folder: Path) -> Path:

@@ -57,9 +57,25 @@ def test_no_prompts_give_no_rollouts(sampler: Sampler) -> None:
     assert sampler.sample([SHORT], [[]], PARAMS) == [[]]
 
 
-def test_a_prompt_that_leaves_no_room_is_named(sampler: Sampler) -> None:
-    with pytest.raises(MoraError, match=r"'Tell me how to plant.*context of 1024"):
-        sampler.sample([SHORT, LONG * 30], [[1], [1]], PARAMS)
+def test_a_prompt_that_leaves_no_room_is_data_beside_the_others(sampler: Sampler) -> None:
+    short, long = sampler.sample([SHORT, LONG * 30], [[1], [1, 2]], GREEDY)
+    assert short == sampler.sample([SHORT], [[1]], GREEDY)[0]
+    assert [list(rollout) for rollout in long] == [["error"], ["error"]]
+    assert "exceeds the model's context of 1024" in long[0]["error"]
+
+
+def test_a_chat_gives_each_conversation_a_reply_and_its_first_alternatives(
+    sampler: Sampler,
+) -> None:
+    turns = [[{"role": "user", "content": text}] for text in (SHORT, LONG, LONG * 30)]
+    params = GREEDY | {"logprobs": 3}
+    replies = sampler.chat(turns, [1, 2, 3], params)
+    alone = sampler.sample([SHORT, LONG], [[1], [2]], GREEDY)
+    assert [r["text"] for r in replies[:2]] == [group[0]["text"] for group in alone]
+    first = replies[0]["top"][0]
+    assert len(first) == 3 and first[0]["logprob"] >= first[1]["logprob"] > -20
+    assert "context" in replies[2]["error"]
+    assert sampler.chat([SHORT], [1], GREEDY)[0]["tokens"] == 12  # a text as it is
 
 
 def test_the_policy_is_told_by_its_fingerprint(tiny_policy: Path) -> None:
@@ -84,7 +100,7 @@ def test_a_tokenizer_without_a_chat_template_is_refused(tiny_policy: Path, tmp_p
     shutil.copytree(tiny_policy, tmp_path, dirs_exist_ok=True)
     (tmp_path / "chat_template.jinja").unlink()
     with pytest.raises(MoraError, match="no chat template"):
-        Sampler(tmp_path, "float32")
+        Sampler(tmp_path, "float32").sample([SHORT], [[1]], PARAMS)
 
 
 def test_any_text_can_be_sampled_from(sampler: Sampler) -> None:

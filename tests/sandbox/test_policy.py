@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from workers.engines.folders import check_model
+from alignment.model_folders import check_model
 from workers.engines.sampler import Sampler
 from workers.sandbox import policy
 from workers.sandbox.answers import answer

@@ -118,7 +118,7 @@ def test_counts_add_up_over_the_rounds(run: Run) -> None:
 
 
 def test_the_heartbeat_is_of_workers_that_help_with_the_active_stage(run: Run) -> None:
-    put(stage_of(run, "train"), status="running", started_at=now())
+    put(stage_of(run, "train"), status="running", started_at=now(), queue="gpu")
     beat = now() - seconds(4)
     Worker.objects.create(name="cpu", queue="cpu", slots=2, heartbeat_at=now())
     assert run_state(run.pk).heartbeat_age is None

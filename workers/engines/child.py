@@ -21,6 +21,8 @@ from workers.engines.engine import Engine, Spec
 
 ENGINES = {
     "transformers": "workers.engines.sampler",
+    "vllm": "workers.engines.vllm_sampler",
+    "endpoint": "workers.engines.endpoint",
     "rules": "workers.engines.judges",
     "trl": "workers.engines.trainer",
     "sandbox-builder": "workers.sandbox.policy",

@@ -1,4 +1,4 @@
-"""Model folders on disk: which may be loaded, what they hash to, how one is put in place.
+"""Model folders on disk: what they hash to, and how one is put in place.
 
 Standard library only, so that a hash needs no torch.
 """
@@ -8,25 +8,6 @@ import shutil
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-
-from alignment.method.errors import MoraError
-
-# Formats that can run code when they are read.
-UNSAFE = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".msgpack", ".h5", ".joblib"}
-
-
-def check_model(folder: Path) -> None:
-    """Raise MoraError unless the folder holds a whole model in safetensors and nothing else."""
-    if not (folder / "config.json").is_file():
-        raise MoraError(f"{folder} holds no config.json; name a folder with a whole model.")
-    unsafe = sorted(file.name for file in folder.rglob("*") if file.suffix in UNSAFE)
-    if unsafe:
-        raise MoraError(
-            f"{folder} holds {', '.join(unsafe[:3])}, a format that can run code when it is read; "
-            "convert the weights to safetensors and remove it."
-        )
-    if not any(folder.glob("*.safetensors")):
-        raise MoraError(f"{folder} holds no *.safetensors; convert the weights to safetensors.")
 
 
 def fingerprint(folder: Path) -> str:

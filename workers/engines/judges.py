@@ -1,4 +1,5 @@
-"""The `rules` judges: Python callables that score a completion, and a refusal matcher.
+"""The `rules` judges: Python callables that score a completion, a refusal matcher, and regular
+expressions of a project's people, which run with a time limit.
 
 A rule takes prompt and completion and gives (raw score or none, reason). The operator adds rules
 by MORA_RULES ("name=module:function,..."); users cannot.
@@ -12,9 +13,12 @@ from collections.abc import Callable
 from platform import python_version
 from typing import Any
 
+import regex
+
 from alignment.method.errors import MoraError
 from workers.engines.engine import Engine, Spec
 
+MATCH_SECONDS = 0.5
 Rule = Callable[[str, str], tuple[float | None, str]]
 
 RULES = {
@@ -33,7 +37,10 @@ def load(spec: Spec) -> Engine:
     """The rules are looked up at each call, so loading cannot fail on one that is not used."""
     return Engine(
         version=f"rules on Python {python_version()}",
-        calls={"judge": lambda args, progress: judge(**args)},
+        calls={
+            "judge": lambda args, progress: judge(**args),
+            "match": lambda args, progress: match(**args),
+        },
     )
 
 
@@ -41,6 +48,25 @@ def judge(rule: str, prompts: list[str], completions: list[str]) -> list[dict[st
     """Per item raw (null: no score), reply and reason. Raises MoraError on an unknown rule."""
     function = find(rule)
     return [_score(function, *item) for item in zip(prompts, completions, strict=True)]
+
+
+def match(
+    pattern: str, ignore_case: bool, found: float, absent: float, completions: list[str]
+) -> list[dict[str, Any]]:
+    """Per completion the score for whether the pattern is in it; none where that takes too long."""
+    try:
+        compiled = regex.compile(pattern, regex.IGNORECASE if ignore_case else 0)
+    except regex.error as error:
+        raise MoraError(f"The pattern {pattern!r} is no regular expression: {error}.") from error
+
+    def rule(_: str, completion: str) -> tuple[float | None, str]:
+        try:
+            hit = compiled.search(completion, timeout=MATCH_SECONDS)
+        except TimeoutError:
+            return None, f"the pattern took over {MATCH_SECONDS:g} s"
+        return (found, f"found {hit[0][:80]!r}") if hit else (absent, "not found")
+
+    return [_score(rule, "", completion) for completion in completions]
 
 
 def find(name: str) -> Rule:

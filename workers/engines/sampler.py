@@ -1,7 +1,7 @@
-"""The `transformers` sampler: rollouts of one policy, one padded batch a call.
+"""The `transformers` engine: rollouts of one policy, and replies of one model, in padded batches.
 
 Merged models only; adapters are merged when they are trained. The same call on the same machine
-gives the same texts: the batch's one seed is a hash of its rollouts' seeds.
+gives the same texts: a batch's one seed is a hash of its members' seeds.
 """
 
 from pathlib import Path
@@ -9,23 +9,29 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoModelForCausalLM, GenerationConfig
 
 from alignment.method.errors import MoraError
 from alignment.method.seeds import seed_of
+from alignment.model_folders import check_model
+from workers.engines.encoding import Encoder, load_tokenizer
 from workers.engines.engine import Engine, Spec
-from workers.engines.folders import check_model, fingerprint
+from workers.engines.folders import fingerprint
+
+CHAT_BATCH = 32  # conversations, of like length
+LOGPROB_STEPS = 4  # tokens of a reply whose alternatives are given
 
 
 def load(spec: Spec) -> Engine:
-    """Load the policy in `spec["model"]`. Raises MoraError on a folder that may not be loaded."""
+    """Load the model in `spec["model"]`. Raises MoraError on a folder that may not be loaded."""
     torch.set_num_threads(spec.get("threads", 2))
     make_deterministic()
     sampler = Sampler(Path(spec["model"]), spec.get("dtype", "float32"))
     return Engine(
         version=f"transformers {transformers.__version__}",
         calls={
-            "sample": lambda args, progress: sampler.sample(**args),
+            "sample": lambda args, progress: {"rollouts": sampler.sample(**args), "usage": {}},
+            "chat": lambda args, progress: {"replies": sampler.chat(**args), "usage": {}},
             "fingerprint": lambda args, progress: fingerprint(sampler.folder),
         },
     )
@@ -33,23 +39,25 @@ def load(spec: Spec) -> Engine:
 
 def load_model(folder: Path, dtype: str) -> tuple[Any, Any]:
     """Model and tokenizer from a folder; MoraError where it may not or cannot be loaded."""
+    return load_causal(folder, dtype), load_tokenizer(folder)
+
+
+def load_causal(folder: Path, dtype: str) -> Any:
+    """A language model from a folder; MoraError where it may not or cannot be loaded."""
     check_model(folder)
-    kept_out = {"trust_remote_code": False, "local_files_only": True}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, **kept_out)
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, dtype), use_safetensors=True, **kept_out
+        return AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=getattr(torch, dtype),
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise MoraError(
             f"{folder} cannot be loaded ({error}); name a whole model of a kind that "
             f"transformers {transformers.__version__} knows."
         ) from error
-    if tokenizer.chat_template is None:
-        raise MoraError(f"The tokenizer in {folder} has no chat template; add one.")
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return model, tokenizer
 
 
 def make_deterministic() -> None:
@@ -59,12 +67,15 @@ def make_deterministic() -> None:
 
 
 class Sampler:
-    """A policy with its tokenizer, on the GPU where there is one."""
+    """A model with its tokenizer, on the GPU where there is one."""
 
     def __init__(self, folder: Path, dtype: str) -> None:
         self.folder = folder
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.model, self.tokenizer = load_model(folder, dtype)
+        self.model = load_causal(folder, dtype)
+        room = getattr(self.model.config, "max_position_embeddings", None)
+        self.encoder = Encoder(folder, room)
+        self.tokenizer = self.encoder.tokenizer
         self.tokenizer.padding_side = "left"
         self.model.to(self.device).eval()
         self.stops = _stops(self.model, self.tokenizer)
@@ -76,34 +87,66 @@ class Sampler:
     ) -> list[list[dict[str, Any]]]:
         """Per prompt, one rollout a seed: text, tokens (the stop token counts), finish_reason.
 
-        Raises MoraError naming a prompt that leaves no room for `max_new_tokens`.
+        A prompt that leaves no room for `max_new_tokens` has {"error": why} instead.
         """
         encoded = [self.encode(prompt) for prompt in prompts]
-        room = getattr(self.model.config, "max_position_embeddings", None)
-        for prompt, tokens in zip(prompts, encoded, strict=True):
-            _check_room(prompt, len(tokens), room, params["max_new_tokens"])
-        rows = [(i, j) for i in range(len(prompts)) for j in range(len(seeds[i]))]
+        errors = [self.encoder.too_long(t, params["max_new_tokens"]) for t in encoded]
+        rows = [(i, j) for i in range(len(prompts)) for j in range(len(seeds[i])) if not errors[i]]
         rows.sort(key=lambda row: -len(encoded[row[0]]))
         torch.manual_seed(seed_of(*(seed for group in seeds for seed in group)))
-        outputs = self._generate([encoded[i] for i, _ in rows], params) if rows else []
+        outputs = self._generate([encoded[i] for i, _ in rows], params)
         found = dict(zip(rows, outputs, strict=True))
-        return [[found[i, j] for j in range(len(seeds[i]))] for i in range(len(prompts))]
+        return [
+            [{"error": errors[i]} if errors[i] else found[i, j] for j in range(len(seeds[i]))]
+            for i in range(len(prompts))
+        ]
+
+    def chat(
+        self,
+        conversations: list[Any],
+        seeds: list[int],
+        params: dict[str, Any],
+        template_args: list[dict[str, Any]] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Per conversation its reply, as a rollout, or {"error": why}.
+
+        `params["logprobs"]` above 0 adds `top`: for the first tokens of a reply so many
+        alternatives with their log-probabilities.
+        """
+        given = template_args or [{} for _ in conversations]
+        pairs = zip(conversations, given, strict=True)
+        encoded = [self.encoder.conversation(text, args) for text, args in pairs]
+        errors = [self.encoder.too_long(t, params["max_new_tokens"]) for t in encoded]
+        replies = [{"error": error} for error in errors]
+        order = sorted((i for i, e in enumerate(errors) if not e), key=lambda i: -len(encoded[i]))
+        for at in range(0, len(order), CHAT_BATCH):
+            batch = order[at : at + CHAT_BATCH]
+            torch.manual_seed(seed_of(*(seeds[i] for i in batch)))
+            outputs = self._generate([encoded[i] for i in batch], params)
+            for i, output in zip(batch, outputs, strict=True):
+                replies[i] = output
+        return replies
 
     def encode(self, prompt: str) -> list[int]:
         """The prompt as a user's turn in the chat template, up to where the policy answers."""
-        turn = [{"role": "user", "content": prompt}]
-        tokens: list[int] = self.tokenizer.apply_chat_template(
-            turn, add_generation_prompt=True, return_dict=False
-        )
-        return tokens
+        return self.encoder.prompt(prompt)
 
     @torch.inference_mode()
     def _generate(self, rows: list[list[int]], params: dict[str, Any]) -> list[dict[str, Any]]:
+        if not rows:
+            return []
         batch = self.tokenizer.pad({"input_ids": rows}, return_tensors="pt").to(self.device)
         config = _decoding(params, self.stops, self.tokenizer.pad_token_id)
-        tokens = self.model.generate(**batch, generation_config=config)
-        new = tokens[:, batch["input_ids"].shape[1] :].tolist()
-        return [self._rollout(row) for row in new]
+        top = params.get("logprobs", 0)
+        output = self.model.generate(
+            **batch, generation_config=config, return_dict_in_generate=True, output_logits=top > 0
+        )
+        new = output.sequences[:, batch["input_ids"].shape[1] :].tolist()
+        found = [self._rollout(row) for row in new]
+        if top:
+            for rollout, alternatives in zip(found, self._top(output.logits, top), strict=True):
+                rollout["top"] = alternatives
+        return found
 
     def _rollout(self, row: list[int]) -> dict[str, Any]:
         stop = next((at for at, token in enumerate(row) if token in self.stops), None)
@@ -114,6 +157,22 @@ class Sampler:
             "tokens": len(kept) + (stop is not None),
             "finish_reason": "length" if stop is None else "stop",
         }
+
+    def _top(self, logits: Any, top: int) -> list[list[list[dict[str, Any]]]]:
+        """Per row and token the likeliest alternatives; logits are (rows, vocabulary) a token."""
+        steps = [torch.log_softmax(step.float(), -1).topk(top) for step in logits[:LOGPROB_STEPS]]
+        return [
+            [
+                [
+                    {"token": self.tokenizer.decode([token]), "logprob": value}
+                    for token, value in zip(
+                        step.indices[row].tolist(), step.values[row].tolist(), strict=True
+                    )
+                ]
+                for step in steps
+            ]
+            for row in range(len(logits[0]))
+        ]
 
 
 def _stops(model: Any, tokenizer: Any) -> set[int]:
@@ -134,11 +193,3 @@ def _decoding(params: dict[str, Any], stops: set[int], pad: int) -> GenerationCo
         pad_token_id=pad,
         **(knobs if sampled else {}),
     )
-
-
-def _check_room(prompt: str, tokens: int, room: int | None, new: int) -> None:
-    if room is not None and tokens + new > room:
-        raise MoraError(
-            f"The prompt {prompt[:80]!r} has {tokens} tokens; with {new} new ones it exceeds the "
-            f"policy's context of {room}. Shorten it or lower max_new_tokens."
-        )

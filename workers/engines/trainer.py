@@ -23,10 +23,12 @@ from trl import DPOConfig, DPOTrainer
 
 from alignment.method.config import TrainConfig
 from alignment.method.errors import MoraError
+from alignment.model_folders import check_model
 from workers.engines import checkpoints
 from workers.engines.collapse import gauge
+from workers.engines.encoding import check_template
 from workers.engines.engine import Engine, Progress, Spec
-from workers.engines.folders import check_model, fingerprint, publish
+from workers.engines.folders import fingerprint, publish
 from workers.engines.sampler import load_model, make_deterministic
 
 log = logging.getLogger("mora.trainer")
@@ -148,6 +150,7 @@ def _trainer(
     model: Path, pairs: list[Pair], settings: TrainConfig, seed: int, output: Path
 ) -> DPOTrainer:
     policy, tokenizer = load_model(model, "float32")
+    check_template(model, tokenizer)
     _check_room(tokenizer, pairs, settings.max_length)
     trainer = _Trainer(
         model=policy,

@@ -1,6 +1,7 @@
 """Evaluate: the run's policy on held-out prompts, by judges that took no part in pairing.
 
-Part 0 samples, part 1 scores what part 0 sampled; the chunks of both are the same prompts.
+Part 0 samples, the parts after it score what part 0 sampled; the chunks of all are the same
+prompts.
 """
 
 from alignment.models import Evaluation, Prompt, Sampling, Stage
@@ -11,8 +12,9 @@ from workers.stages.job import ChunkPlan, Job, Outcome, Write
 
 def plan(stage: Stage) -> list[ChunkPlan]:
     sampled = sampling.plan_sampling(stage, prompts_of(stage))
-    scores = [ChunkPlan(index=c.index, items=c.items, size=0, part=1) for c in sampled]
-    return [*sampled, *scores]
+    judges = stage.config["evaluate"]["judges"]
+    scored = [ChunkPlan(index=c.index, items=c.items, size=0) for c in sampled]
+    return [*sampled, *scoring.plan_scoring(stage, scored, judges, first_part=1)]
 
 
 def prompts_of(stage: Stage) -> list[Prompt]:
@@ -24,7 +26,8 @@ def prompts_of(stage: Stage) -> list[Prompt]:
 def work(job: Job) -> Write:
     if job.claim.part == 0:
         return sampling.sample(job, job.stage.sampling)
-    return scoring.score(job, job.stage, job.stage.config["evaluate"]["judges"])
+    judges = job.stage.config["evaluate"]["judges"]
+    return scoring.score(job, job.stage, judges, first_part=1)
 
 
 def finish(stage: Stage) -> Outcome:

@@ -1,13 +1,11 @@
 """What a stage's functions are given and give back, and where they find their inputs."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.conf import settings
-
-from alignment.method.errors import MoraError
 from alignment.models import Policy, Prompt, Stage
 from workers.claims import Claim
 from workers.slots import Slot
@@ -69,19 +67,15 @@ def policy_before(stage: Stage) -> Policy:
     return Policy.objects.get(project=stage.run.project_id, name=stage.run.config["policy"])
 
 
-def model_spec(policy: Policy, engine: str) -> dict[str, Any]:
-    """The engine's spec for a policy; raises MoraError when its folder is gone or not allowed."""
-    path = policy.path.resolve()
-    if not any(path.is_relative_to(root.resolve()) for root in settings.MODEL_ROOTS):
-        raise MoraError(f"the folder of policy {policy} is not below one of MODEL_ROOTS")
-    if not path.is_dir():
-        raise MoraError(f"the model folder of policy {policy} is gone; import or train it again")
-    return {
-        "engine": engine,
-        "model": str(path),
-        "dtype": "float32",
-        "threads": settings.ENGINE_THREADS,
-    }
+def add_counts(stage: Stage, name: str, amounts: Mapping[str, int]) -> None:
+    """Add to the counts that the stage's facts hold under a name; call it while writing."""
+    if not amounts:
+        return
+    known = Stage.objects.select_for_update().get(pk=stage.pk)
+    counts = Counter(known.facts.get(name, {}))
+    counts.update(amounts)
+    known.facts[name] = dict(counts)
+    known.save(update_fields=("facts",))
 
 
 def cut(items: Sequence[int], per_chunk: int) -> list[list[int]]:

@@ -4,13 +4,10 @@ Every reply is kept with its checks; the first that passes them all becomes a pr
 is the original. Strategy `none` keeps the original's text.
 """
 
-from typing import Any
-
 from alignment.method import fusion
 from alignment.method.seeds import seed_of
-from alignment.models import Judge, Prompt, RewriteAttempt, Stage, Verdict
-from workers import store
-from workers.stages import scoring
+from alignment.models import Prompt, RewriteAttempt, Stage, Verdict
+from workers import judging, store
 from workers.stages.job import ChunkPlan, Job, Outcome, Write, before, cut
 
 CHUNK_PROMPTS = 16
@@ -93,18 +90,13 @@ def _checks(
 
 
 def _harm(job: Job, original: str, rewrite: str) -> fusion.Harm | None:
-    """Harm of both prompts' own texts, by the first judge that has a rule for it."""
+    """Harm of both prompts' own texts, by the first judge that scores prompts."""
     judges = store.judges(job.stage.run.project, job.stage.config["judges"].values())
-    by = next((j for j in judges if j.prompt_rule), None)
+    by = next((j for j in judges if j.scores_prompts), None)
     if by is None:
         return None
-    first, second = (_harm_of(job, by, text) for text in (original, rewrite))
+    first, second = (judging.prompt_harm(job.call, by, text) for text in (original, rewrite))
     return fusion.Harm(original=first, rewrite=second)
-
-
-def _harm_of(job: Job, by: Judge, text: str) -> float | None:
-    raw: Any = scoring.judge(job, by, by.prompt_rule, [text], [""])[0]["raw"]
-    return None if raw is None else float(raw)
 
 
 def _attempt(

@@ -4,22 +4,26 @@ A chunk is one padded batch of prompts of like length, fixed at planning, since 
 a batch from its members. Sampling again for rewrites (self-play) is the same code.
 """
 
+from collections import Counter
 from typing import Any
 
+from alignment.method.errors import MoraError
 from alignment.method.seeds import seed_of
 from alignment.method.splits import held_in
 from alignment.models import Prompt, Rollout, Sampling, Stage
-from workers import store
+from workers import specs, store
 from workers.stages.job import (
     ChunkPlan,
     Job,
     Outcome,
     Write,
+    add_counts,
     before,
     cut,
-    model_spec,
     policy_before,
 )
+
+MOST_NAMED = 20  # of the rollouts that could not be sampled
 
 
 def plan(stage: Stage) -> list[ChunkPlan]:
@@ -36,8 +40,8 @@ def plan_sampling(stage: Stage, prompts: list[Prompt], part: int = 0) -> list[Ch
         stage=stage,
         policy=policy,
         policy_sha256=policy.sha256,
-        params=params,
-        engine=params["engine"],
+        params={**params, "served_as": policy.served_as} if policy.endpoint else params,
+        engine="endpoint" if policy.endpoint else params["engine"],
     )
     prompts = sorted(prompts, key=lambda p: (len(p.text), p.key))
     batches = cut([p.pk for p in prompts], params["chunk_prompts"])
@@ -87,31 +91,51 @@ def sample(job: Job, sampling: Sampling) -> Write:
         ]
         for p in prompts
     ]
-    spec = model_spec(sampling.policy, params["engine"])
+    spec = specs.for_sampling(sampling.policy, params)
     asked = {name: params[name] for name in ("temperature", "top_p", "max_new_tokens")}
     args = {"prompts": [p.text for p in prompts], "seeds": seeds, "params": asked}
-    completions = job.call(spec, "sample", args)
+    found = job.call(spec, "sample", args)
     version = job.slot.child(spec).version
+    rows, failed = _rows(prompts, found["rollouts"], seeds)
 
     def write() -> None:
-        Sampling.objects.filter(pk=sampling.pk, engine_version="").update(engine_version=version)
-        store.write_rollouts(sampling.pk, _rows(prompts, completions, seeds))
+        store.write_rollouts(sampling.pk, rows)
+        known = Sampling.objects.select_for_update().get(pk=sampling.pk)
+        known.usage = dict(Counter(known.usage) + Counter(found["usage"]))
+        known.engine_version = known.engine_version or version
+        known.save(update_fields=("usage", "engine_version"))
+        add_counts(stage, "not_sampled", failed)
 
     return write
 
 
 def _rows(
     prompts: list[Prompt], completions: list[list[dict[str, Any]]], seeds: list[list[int]]
-) -> list[tuple[Any, ...]]:
-    return [
-        (prompt.pk, i, c["text"], c["tokens"], c["finish_reason"], seed)
-        for prompt, row, own in zip(prompts, completions, seeds, strict=True)
-        for i, (c, seed) in enumerate(zip(row, own, strict=True))
-    ]
+) -> tuple[list[tuple[Any, ...]], Counter[str]]:
+    """Rows of the rollouts, and how many there are none of, by prompt and reason."""
+    rows: list[tuple[Any, ...]] = []
+    failed: Counter[str] = Counter()
+    for prompt, own, of_prompt in zip(prompts, completions, seeds, strict=True):
+        for i, (c, seed) in enumerate(zip(own, of_prompt, strict=True)):
+            if "error" in c:
+                failed[f"prompt {prompt.pk}, {prompt.text[:60]!r}: {c['error']}"] += 1
+            else:
+                row = (prompt.pk, i, c["text"], c["tokens"], c["finish_reason"], seed)
+                rows.append(row)
+    return rows, failed
 
 
 def finish(stage: Stage) -> Outcome:
+    """Counts, and the prompts that could not be sampled; raises MoraError where none could."""
     rollouts = Rollout.objects.filter(sampling__stage=stage)
-    stopped = rollouts.filter(finish_reason="length").count()
-    facts = {"rollouts": rollouts.count(), "stopped_by_length": stopped}
+    failed: dict[str, int] = stage.facts.get("not_sampled", {})
+    named = sorted(failed.items(), key=lambda item: -item[1])
+    facts: dict[str, Any] = {
+        "rollouts": rollouts.count(),
+        "stopped_by_length": rollouts.filter(finish_reason="length").count(),
+    }
+    if failed:
+        facts |= {"failed": sum(failed.values()), "not_sampled": dict(named[:MOST_NAMED])}
+    if failed and not facts["rollouts"]:
+        raise MoraError(f"none of {facts['failed']} rollouts could be sampled; {named[0][0]}")
     return Outcome(empty="" if facts["rollouts"] else "no prompts to sample", facts=facts)

@@ -1,20 +1,42 @@
-"""Score and rescore: every judge of the stage on every rollout of the sampling before it."""
+"""Score and rescore: every judge of the stage on every rollout of the sampling before it.
+
+Where a judge loads a model here, each judge has a part of its own, so that a model is loaded once
+and not with every chunk.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
 
 from django.db.models import Count, F, Q
 
 from alignment.models import Judge, Rollout, Score, Stage
-from workers import store
-from workers.stages.job import ChunkPlan, Job, Outcome, Write, before
+from workers import judging, store
+from workers.stages.job import ChunkPlan, Job, Outcome, Write, add_counts, before
 
 SAMPLED_BY = {"score": "sample", "rescore": "resample"}
 
 
 def plan(stage: Stage) -> list[ChunkPlan]:
     sampled = before(stage, SAMPLED_BY[stage.kind]).source
-    judges = len(stage.config["judges"])
+    chunks = [
+        ChunkPlan(index=chunk.index, items=chunk.items, size=chunk.size)
+        for chunk in sampled.chunks.filter(part=0).order_by("index")
+    ]
+    return plan_scoring(stage, chunks, stage.config["judges"])
+
+
+def plan_scoring(
+    stage: Stage, chunks: Iterable[ChunkPlan], judge_names: dict[str, str], first_part: int = 0
+) -> list[ChunkPlan]:
+    """Chunks in which all judges judge, or one judge a part where one of them loads a model."""
+    judges = store.judges(stage.run.project, judge_names.values())
+    apart = any(j.model_folder for j in judges)
+    parts = len(judges) if apart else 1
+    each = 1 if apart else len(judges)
     return [
-        ChunkPlan(index=chunk.index, items=chunk.items, size=chunk.size * judges)
-        for chunk in sampled.chunks.order_by("index")
+        ChunkPlan(index=c.index, items=c.items, size=c.size * each, part=first_part + part)
+        for part in range(parts)
+        for c in chunks
     ]
 
 
@@ -23,32 +45,31 @@ def work(job: Job) -> Write:
     return score(job, sampled, job.stage.config["judges"])
 
 
-def score(job: Job, sampled: Stage, judge_names: dict[str, str]) -> Write:
+def score(job: Job, sampled: Stage, judge_names: dict[str, str], first_part: int = 0) -> Write:
     """Judge the chunk's rollouts of a sampling stage; what to write of it."""
     rollouts = list(
         Rollout.objects.filter(sampling__stage=sampled, prompt_id__in=job.claim.items)
         .select_related("prompt")
         .order_by("prompt_id", "index")
     )
-    judges = store.judges(job.stage.run.project, judge_names.values())
+    judges = _judges_of(job, judge_names, first_part)
     prompts = [r.prompt.text for r in rollouts]
     completions = [r.text for r in rollouts]
-    replies = [judge(job, j, j.rule, prompts, completions) for j in judges]
+    found = [judging.judge(job.call, by, prompts, completions) for by in judges]
 
     def write() -> None:
-        for by, judgements in zip(judges, replies, strict=True):
-            store.write_scores(by, [r.pk for r in rollouts], judgements)
+        for by, judged in zip(judges, found, strict=True):
+            store.write_scores(by, [r.pk for r in rollouts], judged.judgements)
+        add_counts(job.stage, "usage", sum((judged.usage for judged in found), Counter()))
 
     return write
 
 
-def judge(
-    job: Job, by: Judge, rule: str, prompts: list[str], completions: list[str]
-) -> list[dict[str, object]]:
-    """A judge's replies on completions, in parallel: raw score or none, reply, reason."""
-    args = {"rule": rule, "prompts": prompts, "completions": completions}
-    found: list[dict[str, object]] = job.call({"engine": by.engine}, "judge", args)
-    return found
+def _judges_of(job: Job, judge_names: dict[str, str], first_part: int) -> list[Judge]:
+    """The judges whose part the chunk is: all of them, or one."""
+    judges = store.judges(job.stage.run.project, judge_names.values())
+    apart = job.stage.chunks.filter(part__gt=first_part).exists()
+    return [judges[job.claim.part - first_part]] if apart else judges
 
 
 def finish(stage: Stage) -> Outcome:

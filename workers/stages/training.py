@@ -13,14 +13,16 @@ from django.db import transaction
 
 from alignment import lifecycle
 from alignment.models import Pair, Policy, Prompt, Stage, TrainingStep
-from workers import claims
-from workers.stages.job import ChunkPlan, Job, Outcome, Write, before, model_spec, policy_before
+from workers import claims, specs
+from workers.stages.job import ChunkPlan, Job, Outcome, Write, before, policy_before
 from workers.stages.sampling import approved
 
 PROBES = 16
 
 
 def plan(stage: Stage) -> list[ChunkPlan]:
+    if not policy_before(stage).folder:
+        return []
     return [ChunkPlan(index=0, items=[], size=steps_of(stage))]
 
 
@@ -46,7 +48,7 @@ def work(job: Job) -> Write:
         "directory": str(settings.ARTIFACTS / folder),
         "probes": [p.text for p in _probes(stage)],
     }
-    spec = model_spec(start, "trl")
+    spec = specs.for_training(start)
     result = job.call(spec, "train", args, on_progress=lambda frame: _mark(job, frame))
 
     def write() -> None:
@@ -99,5 +101,9 @@ def _facts(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def finish(stage: Stage) -> Outcome:
+    start = policy_before(stage)
+    if not start.folder:
+        told = f"policy {start} answers at endpoint {start.endpoint}: it has no weights to train"
+        return Outcome(empty=told)
     failed = [gate["name"] for gate in stage.facts.get("gates", []) if not gate["passed"]]
     return Outcome(facts={"gates_failed": failed, "policy": stage.policy.name})

@@ -1,0 +1,59 @@
+"""Model folders on disk: which may be loaded, and how one is told from another.
+
+Standard library only, for web, workers and engines alike.
+"""
+
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+
+from alignment.method.errors import MoraError
+
+# Formats that can run code when they are read.
+UNSAFE = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".msgpack", ".h5", ".joblib"}
+SAMPLE = 1 << 16  # bytes, read at SAMPLES places of a file
+SAMPLES = 16
+
+
+def check_model(folder: Path) -> None:
+    """Raise MoraError unless the folder holds a whole model in safetensors and nothing else."""
+    if not (folder / "config.json").is_file():
+        raise MoraError(f"{folder} holds no config.json; name a folder with a whole model.")
+    unsafe = sorted(file.name for file in folder.rglob("*") if file.suffix in UNSAFE)
+    if unsafe:
+        raise MoraError(
+            f"{folder} holds {', '.join(unsafe[:3])}, a format that can run code when it is read; "
+            "convert the weights to safetensors and remove it."
+        )
+    if not any(folder.glob("*.safetensors")):
+        raise MoraError(f"{folder} holds no *.safetensors; convert the weights to safetensors.")
+
+
+def allowed(folder: Path, roots: Iterable[Path]) -> Path:
+    """The folder, resolved; raises MoraError unless it is there and below one of the roots."""
+    path = folder.resolve()
+    if not any(path.is_relative_to(root.resolve()) for root in roots):
+        raise MoraError(f"the folder {folder} is not below one of MODEL_ROOTS")
+    if not path.is_dir():
+        raise MoraError(f"the model folder {folder} is gone; put it back or name another")
+    return path
+
+
+def likeness(folder: Path) -> str:
+    """A hash of the folder's config and of samples of its weights; another model has another.
+
+    Quick where a whole hash of many gigabytes is not; empty where the folder is gone.
+    """
+    digest = sha256()
+    files = [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
+    try:
+        for file in files:
+            size = file.stat().st_size
+            digest.update(f"{file.name}\0{size}\0".encode())
+            with file.open("rb") as stream:
+                for i in range(SAMPLES):
+                    stream.seek(max(0, size - SAMPLE) * i // (SAMPLES - 1))
+                    digest.update(stream.read(SAMPLE))
+    except OSError:
+        return ""
+    return digest.hexdigest()

@@ -1,0 +1,195 @@
+"""Judges and rewriters: who scores and who rewrites, with settings that people edit.
+
+Settings are a JSON object that the engine's class in `alignment.method` validates; whatever they
+leave out is written in, so that a row shows all of it. A change makes a new version.
+"""
+
+from typing import Any
+
+from django.conf import settings as console
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import UniqueConstraint
+from pydantic import ValidationError as Invalid
+
+from alignment.method.config import Frozen
+from alignment.method.guards import GuardSettings
+from alignment.method.judging import (
+    Mc2Settings,
+    PatternSettings,
+    RewardSettings,
+    RubricSettings,
+    rubric_template,
+)
+from alignment.method.rewriting import RewriterSettings
+from alignment.models.projects import Dimension, Project
+
+JUDGE_SETTINGS: dict[str, type[Frozen]] = {
+    "rubric": RubricSettings,
+    "reward": RewardSettings,
+    "guard": GuardSettings,
+    "pattern": PatternSettings,
+    "mc2": Mc2Settings,
+}
+
+
+class Judge(models.Model):
+    """What produces scores on one dimension: an engine of the workers and its settings."""
+
+    class Engine(models.TextChoices):
+        RULES = "rules", "rule of the operator's list"
+        PATTERN = "pattern", "regular expression"
+        RUBRIC = "rubric", "language model with a rubric"
+        REWARD = "reward", "reward model"
+        GUARD = "guard", "guard model"
+        MC2 = "mc2", "TruthfulQA MC2, evaluation only"
+        IMPORTED = "imported", "imported scores"
+
+    class Use(models.TextChoices):
+        PAIRING = "pairing", "mining and pairing"
+        EVALUATION = "evaluation"
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="judges")
+    dimension = models.ForeignKey(Dimension, models.CASCADE, related_name="judges")
+    name = models.CharField(max_length=100)
+    engine = models.CharField(max_length=20, choices=Engine)
+    rule = models.CharField(max_length=100, blank=True, help_text="engine rules: its name")
+    prompt_rule = models.CharField(
+        max_length=100, blank=True, help_text="rule that scores the harm of a prompt's own text"
+    )
+    settings = models.JSONField(default=dict, blank=True, help_text="of the other engines")
+    use = models.CharField(max_length=20, choices=Use, default=Use.PAIRING)
+    version = models.PositiveIntegerField(default=1)
+
+    class Meta:
+        ordering = ("project_id", "dimension__position", "name")
+        constraints = (UniqueConstraint(fields=("project", "name"), name="one_judge_a_name"),)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        """Validate the settings and write what they leave out in."""
+        kind = JUDGE_SETTINGS.get(self.engine)
+        if kind is None:
+            if self.settings:
+                raise ValidationError({"settings": f"the engine {self.engine!r} takes none"})
+            return
+        parsed = _parsed(kind, self.settings)
+        if isinstance(parsed, RubricSettings) and not parsed.template:
+            parsed = parsed.model_copy(update={"template": rubric_template(self.dimension.name)})
+        if isinstance(parsed, GuardSettings | Mc2Settings):
+            self._check_unit_scale()
+        _check_endpoint(parsed)
+        self.settings = parsed.model_dump(mode="json")
+
+    def _check_unit_scale(self) -> None:
+        record = self.dimension.record
+        if (record.scale_low, record.scale_high, record.higher_is_better) != (0, 1, True):
+            raise ValidationError(
+                f"a {self.engine} judge gives a share from 0 to 1, higher the better: the scale of"
+                f" {record.name} must be that"
+            )
+
+    @property
+    def typed(self) -> Any:
+        """The settings as their class; None for an engine without any."""
+        kind = JUDGE_SETTINGS.get(self.engine)
+        return None if kind is None else kind.model_validate(self.settings)
+
+    @property
+    def model_folder(self) -> str:
+        """The folder of the local model it needs; empty where it needs none."""
+        return local_folder(self.settings)
+
+    @property
+    def scores_prompts(self) -> bool:
+        """Whether it can tell the harm of a prompt's own text."""
+        harm_guard = self.engine == self.Engine.GUARD and self.settings.get("reads") == "harm"
+        return bool(self.prompt_rule or self.settings.get("prompt_template") or harm_guard)
+
+
+class Rewriter(models.Model):
+    """A language model that writes rewrites, with its templates."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="rewriters")
+    name = models.CharField(max_length=100)
+    settings = models.JSONField(help_text="the model and the templates")
+    version = models.PositiveIntegerField(default=1)
+
+    class Meta:
+        ordering = ("project_id", "name")
+        constraints = (UniqueConstraint(fields=("project", "name"), name="one_rewriter_a_name"),)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        """Validate the settings and write what they leave out in."""
+        if self.name == "sandbox":
+            raise ValidationError({"name": "the sandbox's own rewriter has this name"})
+        parsed = _parsed(RewriterSettings, self.settings)
+        _check_endpoint(parsed)
+        self.settings = parsed.model_dump(mode="json")
+
+    @property
+    def typed(self) -> RewriterSettings:
+        return RewriterSettings.model_validate(self.settings)
+
+    @property
+    def model_folder(self) -> str:
+        """The folder of the local model it needs; empty where it asks an endpoint."""
+        return local_folder(self.settings)
+
+
+class JudgeTrial(models.Model):
+    """A judge tried on texts of a person's choice, outside any run; a judge's repeat noise, and the
+    reference set of a reward model's scale, are read from it."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+
+    judge = models.ForeignKey(Judge, models.CASCADE, related_name="trials")
+    judge_version = models.PositiveIntegerField()
+    items = models.JSONField(help_text="[[prompt, completion], ...]")
+    repeats = models.PositiveSmallIntegerField(default=1)
+    state = models.CharField(max_length=10, choices=State, default=State.WAITING)
+    results = models.JSONField(default=list, help_text="per repeat, per item: raw, reply, reason")
+    error = models.TextField(blank=True)
+    asked_by = models.ForeignKey(console.AUTH_USER_MODEL, models.SET_NULL, null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"trial {self.pk} of {self.judge}"
+
+
+def local_folder(settings: dict[str, Any]) -> str:
+    """The model's folder in settings of either shape; empty for an endpoint's model or none."""
+    model = settings.get("model", "")
+    if isinstance(model, dict):
+        return "" if model.get("engine") == "endpoint" else str(model.get("model", ""))
+    return str(model)
+
+
+def _parsed(kind: type[Frozen], settings: Any) -> Frozen:
+    try:
+        return kind.model_validate(settings)
+    except Invalid as error:
+        told = [f"{'.'.join(map(str, e['loc'])) or 'all'}: {e['msg']}" for e in error.errors()]
+        raise ValidationError({"settings": told}) from error
+
+
+def _check_endpoint(parsed: Frozen) -> None:
+    endpoint = getattr(getattr(parsed, "model", None), "endpoint", "")
+    if endpoint and endpoint not in console.ENDPOINTS:
+        known = ", ".join(sorted(console.ENDPOINTS)) or "none is listed"
+        raise ValidationError(
+            {"settings": f"there is no endpoint {endpoint!r} in MORA_ENDPOINTS ({known})"}
+        )

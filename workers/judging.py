@@ -1,0 +1,166 @@
+"""What a judge says of completions, or of prompts alone, whatever its engine.
+
+Equal items are asked about once. A judgement is raw score or none, the reply as it came, and a
+reason; an item that failed is data.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from alignment.method import guards, judging
+from alignment.method.judging import Judgement
+from alignment.method.seeds import seed_of
+from alignment.models import Judge
+from workers import specs
+
+Ask = Callable[[specs.Spec, str, dict[str, Any]], Any]
+Item = tuple[str, str | None]  # prompt and completion; None: the prompt's own text is judged
+Judgements = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """Judgements in parallel to the items, and the tokens that they took at an endpoint."""
+
+    judgements: Judgements
+    usage: Counter[str] = field(default_factory=Counter)
+
+
+def judge(ask: Ask, by: Judge, prompts: Sequence[str], completions: Sequence[str]) -> Judged:
+    """A judge's judgements on completions. Raises MoraError where it cannot judge at all."""
+    return _judge(ask, by, list(zip(prompts, completions, strict=True)))
+
+
+def prompt_harm(ask: Ask, by: Judge, prompt: str) -> float | None:
+    """Harm of a prompt's own text, 0 to 1, by a judge that scores prompts; None for no score."""
+    if by.prompt_rule:
+        (judgement,) = _rules(ask, by.prompt_rule, [(prompt, "")])
+        raw = judgement["raw"]
+        return None if raw is None else float(raw)
+    (judgement,) = _judge(ask, by, [(prompt, None)]).judgements
+    reward = by.dimension.record.normalise([judgement["raw"]])[0] if _has_score(judgement) else None
+    return None if reward is None else 1 - float(reward)
+
+
+def _has_score(judgement: dict[str, Any]) -> bool:
+    return judgement["raw"] is not None
+
+
+def _judge(ask: Ask, by: Judge, items: list[Item]) -> Judged:
+    distinct = list(dict.fromkeys(items))
+    found = ENGINES[by.engine](ask, by, distinct)
+    by_item = dict(zip(distinct, found.judgements, strict=True))
+    return Judged(judgements=[by_item[item] for item in items], usage=found.usage)
+
+
+def _by_rule(ask: Ask, by: Judge, items: list[Item]) -> Judged:
+    return Judged(judgements=_rules(ask, by.rule, items))
+
+
+def _rules(ask: Ask, rule: str, items: list[Item]) -> Judgements:
+    prompts, completions = zip(*items, strict=True) if items else ((), ())
+    args = {"rule": rule, "prompts": list(prompts), "completions": list(completions)}
+    found: Judgements = ask({"engine": "rules"}, "judge", args)
+    return found
+
+
+def _by_pattern(ask: Ask, by: Judge, items: list[Item]) -> Judged:
+    asked = by.typed.model_dump()
+    args = {**asked, "completions": [completion for _, completion in items]}
+    return Judged(judgements=ask({"engine": "rules"}, "match", args))
+
+
+def _by_rubric(ask: Ask, by: Judge, items: list[Item]) -> Judged:
+    asked: judging.RubricSettings = by.typed
+    dimension = by.dimension.record
+    conversations = [
+        judging.prompt_conversation(asked, dimension, prompt)
+        if completion is None
+        else judging.rubric_conversation(asked, dimension, prompt, completion)
+        for prompt, completion in items
+    ]
+    params = {"temperature": asked.temperature, "top_p": 1.0}
+    params |= {"max_new_tokens": asked.max_new_tokens}
+    replies, usage = _chat(ask, asked.model, conversations, params, by)
+    judgements = [
+        _failed(reply)
+        if "error" in reply
+        else asdict(judging.parse_rubric(asked, dimension, reply["text"]))
+        for reply in replies
+    ]
+    return Judged(judgements=judgements, usage=usage)
+
+
+def _by_guard(ask: Ask, by: Judge, items: list[Item]) -> Judged:
+    asked: guards.GuardSettings = by.typed
+    each = len(asked.template_args)
+    conversations = [c for prompt, text in items for c in asked.conversations(prompt, text)]
+    args = asked.template_args * len(items)
+    replies, usage = _chat(ask, asked.model, conversations, asked.params, by, args)
+    judgements = []
+    for i, (_, completion) in enumerate(items):
+        own = replies[i * each : (i + 1) * each]
+        failed = next((reply for reply in own if "error" in reply), None)
+        subject: guards.Subject = "prompt" if completion is None else "response"
+        judgements.append(
+            _failed(failed) if failed else asdict(guards.parse_guard(asked, subject, own))
+        )
+    return Judged(judgements=judgements, usage=usage)
+
+
+def _by_reward(ask: Ask, by: Judge, items: list[Item]) -> Judged:
+    asked: judging.RewardSettings = by.typed
+    spec = specs.for_reward(asked)
+    args = {"prompts": [p for p, _ in items], "completions": [c for _, c in items]}
+    outputs: list[dict[str, Any]] = ask(spec, "score", args)
+    return Judged(judgements=[asdict(_reward(by, asked, output)) for output in outputs])
+
+
+def _reward(by: Judge, asked: judging.RewardSettings, output: dict[str, Any]) -> Judgement:
+    """The value on the dimension's scale; as it is while the judge has no reference."""
+    if "error" in output:
+        return Judgement(raw=None, reply="", reason=output["error"])
+    heads = output["heads"]
+    try:
+        value = asked.value(heads)
+    except ValueError as error:
+        return Judgement(raw=None, reply="", reason=str(error))
+    reply = " ".join(f"{head:.6g}" for head in heads)
+    if asked.reference is None:
+        return Judgement(raw=value, reply=reply, reason="not on a scale yet")
+    raw = asked.reference.on_scale(value, by.dimension.record)
+    return Judgement(raw=raw, reply=reply, reason=f"value {value:.6g}")
+
+
+def _chat(
+    ask: Ask,
+    model: Any,
+    conversations: list[Any],
+    params: dict[str, Any],
+    by: Judge,
+    template_args: list[dict[str, str]] | None = None,
+) -> tuple[list[dict[str, Any]], Counter[str]]:
+    seeds = [seed_of("judge", by.name, by.version, i) for i in range(len(conversations))]
+    args = {
+        "conversations": conversations,
+        "seeds": seeds,
+        "params": params,
+        "template_args": template_args,
+    }
+    found = ask(specs.for_chat(model), "chat", args)
+    return found["replies"], Counter(found["usage"])
+
+
+def _failed(reply: dict[str, Any]) -> dict[str, Any]:
+    return {"raw": None, "reply": "", "reason": f"the judge failed: {reply['error']}"}
+
+
+ENGINES: dict[str, Callable[[Ask, Judge, list[Item]], Judged]] = {
+    "rules": _by_rule,
+    "pattern": _by_pattern,
+    "rubric": _by_rubric,
+    "guard": _by_guard,
+    "reward": _by_reward,
+}

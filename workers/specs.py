@@ -1,0 +1,99 @@
+"""What a child is started with: the engine, and the model or the endpoint that it speaks for.
+
+Model folders must lie below MODEL_ROOTS and endpoints be on the operator's list; both are checked
+here, when work starts. A spec names the variable of a key, never the key.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from alignment.method.chat import ModelChoice
+from alignment.method.errors import MoraError
+from alignment.method.judging import RewardSettings
+from alignment.model_folders import allowed, check_model
+from alignment.models import Policy
+
+Spec = dict[str, Any]
+
+
+def python_of(spec: Spec) -> str:
+    """The interpreter that the engine's packages are installed for."""
+    return str(settings.VLLM_PYTHON) if spec["engine"].startswith("vllm") else sys.executable
+
+
+def for_sampling(policy: Policy, params: dict[str, Any]) -> Spec:
+    """The sampler of a policy: at its endpoint, or with the engine asked for."""
+    if policy.endpoint:
+        return _endpoint(policy.endpoint, policy.served_as)
+    spec = _folder(params["engine"], _path(policy), params["dtype"])
+    if spec["engine"] != "vllm":
+        return spec
+    names = ("tensor_parallel", "max_length", "prefix_caching", "load_format")
+    spec |= {name: params[name] for name in names}
+    if params["adapter"] == "lora" and policy.adapter and policy.parent:
+        spec["model"] = str(_allowed(_path(policy.parent)))
+        spec["adapter"] = str(_allowed(settings.ARTIFACTS / policy.adapter))
+    return spec
+
+
+def for_training(policy: Policy) -> Spec:
+    return _folder("trl", _path(policy), "float32")
+
+
+def for_chat(choice: ModelChoice) -> Spec:
+    """The engine that a judge's or a rewriter's model answers with."""
+    if choice.engine == "endpoint":
+        return _endpoint(choice.endpoint, choice.model)
+    spec = _folder(choice.engine, Path(choice.model), choice.dtype)
+    return spec if choice.engine != "vllm" else {**spec, "max_length": choice.max_length}
+
+
+def for_reward(asked: RewardSettings) -> Spec:
+    """The engine of a reward model."""
+    if asked.remote_code and not settings.REMOTE_CODE:
+        raise MoraError(
+            "the judge asks to run its model's own code, which the operator has not allowed: set "
+            "MORA_REMOTE_CODE=1 where the workers start, or turn remote_code off"
+        )
+    engine = "vllm-reward" if asked.engine == "vllm" else "reward"
+    names = ("output", "remote_code", "max_length")
+    facts = asked.model_dump(include=set(names))
+    return {**_folder(engine, Path(asked.model), asked.dtype), **facts}
+
+
+def _path(policy: Policy) -> Path:
+    if not policy.folder:
+        raise MoraError(f"policy {policy} has no model's folder; name one, or an endpoint")
+    return policy.path
+
+
+def _folder(engine: str, folder: Path, dtype: str) -> Spec:
+    path = _allowed(folder)
+    check_model(path)
+    threads = settings.ENGINE_THREADS
+    return {"engine": engine, "model": str(path), "dtype": dtype, "threads": threads}
+
+
+def _allowed(folder: Path) -> Path:
+    return allowed(folder, settings.MODEL_ROOTS)
+
+
+def _endpoint(name: str, model: str) -> Spec:
+    known = settings.ENDPOINTS.get(name)
+    if known is None:
+        raise MoraError(
+            f"there is no endpoint {name!r} in this worker's MORA_ENDPOINTS; the operator adds it, "
+            "on every host alike"
+        )
+    return {
+        "engine": "endpoint",
+        "endpoint": name,
+        "model": model,
+        "url": known.url,
+        "key_variable": known.key_variable,
+        "concurrency": settings.ENDPOINT_CONCURRENCY,
+        "seconds": settings.ENDPOINT_SECONDS,
+    }
