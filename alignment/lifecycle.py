@@ -8,6 +8,7 @@ next stage. Which work a stage holds is the workers' business.
 
 import json
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -88,7 +89,8 @@ def advance(run: Run) -> None:
     Call it outside a transaction: every move is its own, so that locks are taken in the order
     chunk, stage, run. Anyone may call it at any time; the sweeper does after a crash.
     """
-    stages = list(run.stages.select_related("run__project").order_by("position"))
+    related = ("run__project", "run__rerun_from__run")
+    stages = list(run.stages.select_related(*related).order_by("position"))
     for i, stage in enumerate(stages):
         if stage.status == S.SUCCEEDED:
             continue
@@ -107,11 +109,11 @@ def _start(stage: Stage, before: list[Stage]) -> None:
     if cause := _nothing_to_do(stage, before):
         return move(stage, S.SUCCEEDED, reason=f"skipped: {cause}")
     fingerprint = fingerprint_of(stage, before)
-    if twin := _finished_twin(stage, fingerprint):
+    if twin := _reusable(stage, fingerprint):
         return move(
             stage,
             S.SUCCEEDED,
-            fingerprint=fingerprint,
+            fingerprint=twin.fingerprint,
             reused_from=twin,
             reason=f"{twin.reason}; reused" if twin.empty else f"reused from run {twin.run.name}",
             **{name: getattr(twin, name) for name in ("facts", "total", "done", "unit", "empty")},
@@ -125,16 +127,24 @@ def _start(stage: Stage, before: list[Stage]) -> None:
 
 
 def _open_review(stage: Stage, rewrites: Stage, fingerprint: str) -> None:
-    """List the rewrites to review; where people need to decide none of them, end at once."""
+    """List the rewrites to review; where people need to decide none of them, end at once.
+
+    A stage that was opened before, or goes on from an earlier run's, keeps what was decided.
+    """
     with transaction.atomic():
-        waiting = reviewing.list_items(stage, rewrites)
-        total = stage.review_items.count()
-        counts = {"fingerprint": fingerprint, "total": total, "unit": "rewrites"}
-        if waiting:
-            move(stage, S.WAITING, done=total - waiting, **counts)
-        else:
+        reviewing.list_items(stage, rewrites)
+        origin = stage.run.rerun_from
+        carried = origin is not None and origin.position == stage.position
+        if origin is not None and carried:
+            reviewing.carry(stage, origin)
+        total, asked, done, disputed = reviewing.counts(stage)
+        counted = {"fingerprint": fingerprint, "total": total, "unit": "rewrites", "done": done}
+        if not asked:
             reason = f"review not asked for: {total} rewrites approved as written"
-            move(stage, S.SUCCEEDED, done=total, reason=reason, **counts)
+            return move(stage, S.SUCCEEDED, reason=reason, **counted)
+        delay = timedelta(seconds=reviewing.close_after(stage.run))
+        clock = Now() + delay if done == total and not carried else None
+        move(stage, S.WAITING, disputed=disputed, closes_at=clock, **counted)
 
 
 def _nothing_to_do(stage: Stage, before: list[Stage]) -> str:
@@ -145,8 +155,17 @@ def _nothing_to_do(stage: Stage, before: list[Stage]) -> str:
     return causes[0] if causes else ""
 
 
-def _finished_twin(stage: Stage, fingerprint: str) -> Stage | None:
-    """A finished stage of the project with the same fingerprint, whose rows can be used again."""
+def _reusable(stage: Stage, fingerprint: str) -> Stage | None:
+    """A finished stage of the project whose rows can be used again.
+
+    In a run that goes on from an earlier one's stage it is that run's own, up to that stage; from
+    there on there is none.
+    """
+    if (origin := stage.run.rerun_from) is not None:
+        if stage.position >= origin.position:
+            return None
+        same = origin.run.stages.select_related("run", "reused_from__run")
+        return same.get(position=stage.position).source
     same = Stage.objects.filter(run__project=stage.run.project_id, fingerprint=fingerprint)
     return same.filter(status=S.SUCCEEDED, reused_from=None).select_related("run").first()
 

@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db import connection
+from django.db.models import Count, Q
 from django.db.models.functions import Now
 
 from alignment.method.errors import MoraError
 from alignment.method.seeds import seed_of
-from alignment.models import Prompt, Review, ReviewItem, Stage
+from alignment.models import Prompt, Review, ReviewItem, Run, Stage
 
 State, D = ReviewItem.State, Review.Decision
 DECISIVE = (D.APPROVE, D.EDIT, D.REJECT)
@@ -33,12 +34,60 @@ class Resolution:
     text: str | None = None
 
 
-def list_items(stage: Stage, rewrites: Stage) -> int:
-    """Write the stage's items, one per accepted rewrite; the number that wait for a person."""
+def list_items(stage: Stage, rewrites: Stage) -> None:
+    """Write the stage's items, one per accepted rewrite; those there already stay as they are."""
     prompts = Prompt.objects.filter(stage=rewrites.source).order_by("pk")
     items = [_item(stage, prompt) for prompt in prompts]
     ReviewItem.objects.bulk_create(items, ignore_conflicts=True, batch_size=5000)
-    return stage.review_items.filter(state=State.PENDING).count()
+
+
+def counts(stage: Stage) -> tuple[int, int, int, int]:
+    """Items of a stage: all, those that people decide, decided (by whomever), disputed."""
+    disputed, pending = (Count("pk", filter=Q(state=s)) for s in (State.DISPUTED, State.PENDING))
+    found = stage.review_items.aggregate(
+        total=Count("pk"),
+        asked=Count("pk", filter=Q(needs_person=True)),
+        disputed=disputed,
+        pending=pending,
+    )
+    done = found["total"] - found["pending"] - found["disputed"]
+    return found["total"], found["asked"], done, found["disputed"]
+
+
+def close_after(run: Run) -> int:
+    """Seconds between the last decision and the end of a review stage of the run."""
+    return int(run.config["review"].get("close_after_seconds", 60))
+
+
+def carry(stage: Stage, origin: Stage) -> None:
+    """Let a just listed review stage begin with the standing reviews of an earlier run's.
+
+    Both list the same rewrites, since the stages before are the same.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO alignment_review (item_id, reviewer_id, decision, edited_text, distance,"
+            " reason, words, ratings, adjudicates, guideline_id, leased_at, carried_from_id,"
+            " source, created_at) SELECT n.id, v.reviewer_id, v.decision, v.edited_text,"
+            " v.distance, v.reason, v.words, v.ratings, v.adjudicates, v.guideline_id,"
+            " v.leased_at, v.id, v.source, v.created_at FROM alignment_review v"
+            " JOIN alignment_reviewitem o ON o.id = v.item_id AND o.stage_id = %s"
+            " JOIN alignment_reviewitem n ON n.prompt_id = o.prompt_id AND n.stage_id = %s"
+            " WHERE v.withdrawn_at IS NULL ORDER BY v.id",
+            [origin.pk, stage.pk],
+        )
+        cursor.execute(
+            "UPDATE alignment_reviewitem n SET state = o.state, outcome_id = o.outcome_id,"
+            " seen_by = o.seen_by, decided_at = o.decided_at FROM alignment_reviewitem o"
+            " WHERE o.prompt_id = n.prompt_id AND o.stage_id = %s AND n.stage_id = %s",
+            [origin.pk, stage.pk],
+        )
+        names = ", ".join(f'"{name}"' for name in (*TALLIED, "last_at", "reviewer_id"))
+        cursor.execute(
+            f"INSERT INTO alignment_reviewtally (stage_id, {names})"
+            f" SELECT %s, {names} FROM alignment_reviewtally WHERE stage_id = %s",
+            [stage.pk, origin.pk],
+        )
 
 
 def _item(stage: Stage, prompt: Prompt) -> ReviewItem:

@@ -5,7 +5,19 @@ from typing import Any
 from django.contrib.auth.models import User
 
 from alignment.method.config import RunConfig
-from alignment.models import Chunk, Dimension, Judge, Policy, Project, Prompt, PromptSet, Run, Stage
+from alignment.models import (
+    Chunk,
+    Dimension,
+    Judge,
+    Policy,
+    Project,
+    Prompt,
+    PromptSet,
+    ReviewItem,
+    Run,
+    Stage,
+    Status,
+)
 from alignment.services import runs
 
 SCALES = {"helpful": (1.0, 5.0, 4.0), "harmless": (0.0, 1.0, 1.0), "truthful": (0.0, 1.0, 1.0)}
@@ -93,3 +105,38 @@ def running_stage(run: Run, chunks: int, parts: int = 1) -> Stage:
     )
     stage.refresh_from_db()
     return stage
+
+
+def open_review(run: Run, rewrites: int, *, overlap: int = 1, close_after: int = 60) -> Stage:
+    """The run's first review stage, waiting for people to decide so many rewrites; the stages
+    before it are done."""
+    review: dict[str, Any] = {"mode": "required", "overlap": overlap, "ratings": True}
+    run.config["review"] = {**review, "audit_share": 0.2, "close_after_seconds": close_after}
+    Run.objects.filter(pk=run.pk).update(config=run.config, status=Status.WAITING)
+    stage = run.stages.get(kind="review", round=1)
+    run.stages.filter(position__lt=stage.position).update(status="succeeded")
+    Stage.objects.filter(pk=stage.pk).update(
+        status="waiting",
+        total=rewrites,
+        unit="rewrites",
+        config={"review": review, "seed": 7},
+        fingerprint=f"review of {run.pk}",
+    )
+    seeds = list(Prompt.objects.filter(prompt_set__name="mixed", parent=None).order_by("pk"))
+    rewriter = run.stages.get(kind="rewrite", round=1)
+    texts = [f"{seeds[i % len(seeds)].text} Say how, part {i}." for i in range(rewrites)]
+    made = Prompt.objects.bulk_create(
+        Prompt(
+            prompt_set=seeds[0].prompt_set,
+            text=text,
+            key=Prompt.key_of(text, seeds[i % len(seeds)].key),
+            parent=seeds[i % len(seeds)],
+            strategy="fuse",
+            stage=rewriter,
+        )
+        for i, text in enumerate(texts)
+    )
+    ReviewItem.objects.bulk_create(
+        ReviewItem(stage=stage, prompt=prompt, needs_person=True, needed=overlap) for prompt in made
+    )
+    return Stage.objects.select_related("run__project").get(pk=stage.pk)

@@ -1,7 +1,8 @@
 """How far raters agree: percent, Cohen's kappa and Krippendorff's alpha, with intervals.
 
-Intervals come from resampling items. Where a coefficient is undefined its reason is given: raters
-who all use one category leave chance nothing to explain, so neither 1.0 nor NaN would be true.
+Intervals come from resampling items, those with the same ratings counted together. Where a
+coefficient is undefined its reason is given: raters who all use one category leave chance nothing
+to explain, so neither 1.0 nor NaN would be true.
 """
 
 import math
@@ -13,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from alignment.method.records import DECIMALS, Floats
-from alignment.method.resampling import RESAMPLES, interval, ratios, resample_counts
+from alignment.method.resampling import RESAMPLES, blocks, interval, ratios
 
 Given = str | int | float
 Rating = Given | None
@@ -40,7 +41,7 @@ def percent_agreement(
     ratings: Sequence[Sequence[Rating]], *, seed: int, resamples: int = RESAMPLES
 ) -> Agreement:
     """Share of equal ones among the pairs of ratings of one item; items x raters, None for none."""
-    items = _shared(ratings)
+    items, times = _alike(_shared(ratings))
     found = [[_equal_pairs(item), math.comb(len(item), 2)] for item in items]
     sums = np.array(found, dtype=np.float64).reshape(-1, 2)
 
@@ -48,14 +49,14 @@ def percent_agreement(
         equal, pairs = (weights @ sums).T
         return np.asarray(equal / pairs)
 
-    return _agreement(share, items=len(items), seed=seed, resamples=resamples)
+    return _agreement(share, times=times, seed=seed, resamples=resamples)
 
 
 def cohen_kappa(
     first: Sequence[Rating], second: Sequence[Rating], *, seed: int, resamples: int = RESAMPLES
 ) -> Agreement:
     """Cohen's kappa (p_o - p_e) / (1 - p_e) of two raters (Cohen 1960) on the items both rated."""
-    items = _shared(list(zip(first, second, strict=True)))
+    items, times = _alike(_shared(list(zip(first, second, strict=True))))
     codes = _codes(items)
     one = _one_hot([codes[item[0]] for item in items], len(codes))
     other = _one_hot([codes[item[1]] for item in items], len(codes))
@@ -67,13 +68,13 @@ def cohen_kappa(
         # Times n^2, numerator and denominator are whole numbers, so 0 is exactly 0.
         return ratios(n * (weights @ equal) - by_chance, n * n - by_chance)
 
-    return _agreement(kappa, items=len(items), seed=seed, resamples=resamples)
+    return _agreement(kappa, times=times, seed=seed, resamples=resamples)
 
 
 def krippendorff_alpha(
     ratings: Sequence[Sequence[Rating]],
     *,
-    level: Literal["nominal", "interval"],
+    level: Literal["nominal", "ordinal", "interval"],
     seed: int,
     resamples: int = RESAMPLES,
 ) -> Agreement:
@@ -81,9 +82,12 @@ def krippendorff_alpha(
 
     With N ratings in items of m_u >= 2: D_o = sum_u sum_ij d2(i, j) / (m_u - 1) / N and
     D_e = sum_ij d2(i, j) / (N (N - 1)). d2 is the squared difference, which for nominal ratings
-    as unit vectors is 2 where they differ; the factor cancels. `interval` needs numbers.
+    as unit vectors is 2 where they differ; the factor cancels. `interval` and `ordinal` need
+    numbers; for the latter see `_ordinal`.
     """
-    items = _shared(ratings)
+    items, times = _alike(_shared(ratings))
+    if level == "ordinal":
+        return _agreement(_ordinal(items), times=times, seed=seed, resamples=resamples)
     points = _points(items, level)
     size = np.array([len(item) for item in items], dtype=np.float64)
     axes = points[0].shape[1] if points else 0
@@ -99,22 +103,59 @@ def krippendorff_alpha(
         expected[expected <= 1e-12 * scale] = 0.0
         return 1 - ratios((n - 1) * (weights @ within), expected)
 
-    return _agreement(alpha, items=len(items), seed=seed, resamples=resamples)
+    return _agreement(alpha, times=times, seed=seed, resamples=resamples)
+
+
+def _ordinal(items: list[list[Given]]) -> Callable[[Floats], Floats]:
+    """Alpha for ordered categories: d(c, k) = sum_{c<=g<=k} n_g - (n_c + n_k) / 2 (2011), with n_g
+    the ratings of category g in all items. That is the difference of the categories' mid-ranks."""
+    numbers = [[_number(r) for r in item] for item in items]
+    order = sorted({x for item in numbers for x in item})
+    place = {x: g for g, x in enumerate(order)}
+    held = np.array([_one_hot([place[x] for x in i], len(order)).sum(axis=0) for i in numbers])
+    held = held.reshape(len(items), len(order))
+    pairs = held[:, :, None] * held[:, None, :] / (held.sum(axis=1) - 1)[:, None, None]
+
+    def alpha(weights: Floats) -> Floats:
+        n = weights @ held
+        ranks = np.cumsum(n, axis=1) - n / 2
+        squared = (ranks[:, :, None] - ranks[:, None, :]) ** 2
+        within = (weights @ pairs.reshape(len(items), -1)).reshape(squared.shape)
+        expected = (squared * n[:, :, None] * n[:, None, :]).sum(axis=(1, 2))
+        observed = (squared * within).sum(axis=(1, 2))
+        return 1 - ratios((n.sum(axis=1) - 1) * observed, expected)
+
+    return alpha
 
 
 def _agreement(
-    coefficient: Callable[[Floats], Floats], *, items: int, seed: int, resamples: int
+    coefficient: Callable[[Floats], Floats], *, times: Floats, seed: int, resamples: int
 ) -> Agreement:
-    """A coefficient of item weights (b, items), NaN where undefined, with its interval."""
+    """A coefficient of item weights (b, patterns), NaN where undefined, with its interval.
+
+    times: items of each pattern of ratings (patterns,). Resampling items draws their patterns from
+    a multinomial distribution.
+    """
+    items = int(times.sum())
     if items == 0:
         return Agreement(value=None, low=None, high=None, n=0, reason=NOTHING_SHARED)
-    value = float(coefficient(np.ones((1, items)))[0])
+    value = float(coefficient(times[None, :])[0])
     if math.isnan(value):
         return Agreement(value=None, low=None, high=None, n=items, reason=ONE_CATEGORY)
-    blocks = resample_counts(items, resamples, seed=seed)
-    drawn = np.concatenate([coefficient(weights) for weights in blocks])
+    rng = np.random.default_rng(seed)
+    shares = times / items
+    sizes = blocks(len(times), resamples)
+    drawn = np.concatenate(
+        [coefficient(rng.multinomial(items, shares, size=size).astype(float)) for size in sizes]
+    )
     low, high = (interval(drawn) if items > 1 else None) or (None, None)
     return Agreement(value=round(value, DECIMALS), low=low, high=high, n=items, reason=None)
+
+
+def _alike(items: list[list[Given]]) -> tuple[list[list[Given]], Floats]:
+    """The different items, and how many there are of each."""
+    times = Counter(tuple(item) for item in items)
+    return [list(item) for item in times], np.array(list(times.values()), dtype=np.float64)
 
 
 def _shared(ratings: Sequence[Sequence[Rating]]) -> list[list[Given]]:

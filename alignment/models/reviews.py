@@ -125,6 +125,13 @@ class Review(models.Model):
         WRONG_DIMENSION = "wrong_dimension", "wrong dimension"
         OTHER = "other", "other"
 
+    class Question(models.TextChoices):
+        """What a review may rate, from 1 to 5."""
+
+        INTENT_KEPT = "intent_kept", "intent kept"
+        NATURAL = "natural", "natural"
+        DIMENSION_ADDED = "dimension_added", "dimension added"
+
     item = models.ForeignKey(ReviewItem, models.CASCADE, related_name="reviews")
     reviewer = models.ForeignKey(Reviewer, models.PROTECT, related_name="reviews", db_index=False)
     decision = models.CharField(max_length=20, choices=Decision)

@@ -9,7 +9,7 @@ from alignment.models import Review, ReviewItem
 
 D = Review.Decision
 MOST_TEXT, MOST_WORDS = 20_000, 2_000
-RATINGS = {"intent_kept": "intent kept", "natural": "natural", "dimension_added": "dimension added"}
+RATINGS: dict[str, str] = dict(Review.Question.choices)
 RATED = range(1, 6)
 
 

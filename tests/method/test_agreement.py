@@ -36,6 +36,10 @@ def plain_alpha(items: list[tuple[int | None, ...]], level: str) -> float | None
     pool = [r for u in units for r in u]
 
     def apart(a: int, b: int) -> float:
+        if level == "ordinal":
+            between = sum(min(a, b) <= r <= max(a, b) for r in pool)
+            ends = (pool.count(a) + pool.count(b)) / 2
+            return float(between - ends) ** 2 if a != b else 0.0
         return float(a != b) if level == "nominal" else float((a - b) ** 2)
 
     expected = sum(apart(a, b) for a, b in permutations(pool, 2))
@@ -55,9 +59,11 @@ def test_alpha_of_krippendorffs_own_example() -> None:
     assert interval.low is not None
     assert interval.high is not None
     assert interval.low < 0.849 < interval.high
+    ordinal = krippendorff_alpha(UNITS, level="ordinal", seed=1)
+    assert ordinal.value == pytest.approx(0.815, abs=5e-4)
 
 
-@given(tables, st.sampled_from(["nominal", "interval"]))
+@given(tables, st.sampled_from(["nominal", "ordinal", "interval"]))
 def test_alpha_is_its_definition_over_all_pairs(
     items: list[tuple[int | None, ...]], level: str
 ) -> None:
