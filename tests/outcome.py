@@ -46,9 +46,9 @@ def _verdicts(run: Run) -> list[Any]:
 
 
 def _reviews(run: Run) -> list[Any]:
-    columns = ("item__stage__position", "item__prompt__key", "reviewer__username")
+    columns = ("item__stage__position", "item__prompt__key", "reviewer__name")
     reviews = Review.objects.filter(item__stage__run=run)
-    return list(reviews.values_list(*columns, "decision", "edited_text", "reason"))
+    return list(reviews.values_list(*columns, "decision", "edited_text", "reason", "words"))
 
 
 def _pairs(run: Run) -> list[Any]:

@@ -31,8 +31,9 @@ DOUBLED = {
     " WHERE stage_id = ANY(%s)",
     "pairs": "SELECT stage_id, chosen_id, rejected_id FROM alignment_pair WHERE stage_id = ANY(%s)",
     "steps": "SELECT stage_id, step FROM alignment_trainingstep WHERE stage_id = ANY(%s)",
-    "reviews": "SELECT v.item_id, v.reviewer_id FROM alignment_review v"
-    " JOIN alignment_reviewitem i ON i.id = v.item_id WHERE i.stage_id = ANY(%s)",
+    "reviews": "SELECT v.item_id, v.reviewer_id, v.adjudicates FROM alignment_review v"
+    " JOIN alignment_reviewitem i ON i.id = v.item_id WHERE i.stage_id = ANY(%s)"
+    " AND v.withdrawn_at IS NULL",
     "policies": "SELECT stage_id FROM alignment_policy WHERE stage_id = ANY(%s)",
 }
 

@@ -5,6 +5,7 @@ from django.contrib.auth.models import User
 from alignment.method.errors import MoraError
 from alignment.models import Policy, ReviewItem, Run, TrainingStep
 from alignment.services import runs
+from alignment.services.answers import Answer
 from alignment.services.reviews import decide_rewrite
 from tests.builders import add_prompts, make_project, make_run
 from tests.outcome import rows_of
@@ -30,7 +31,13 @@ def start(slug: str, policy: tuple[str, str]) -> Run:
     Policy.objects.create(project=project, name="start", folder=folder, sha256=digest)
     for name, (seed, counts) in PROMPTS.items():
         add_prompts(project, name, [p.text for p in world.prompts(seed, counts)])
-    run = make_run(project, reviewer(), sample=SAMPLE, train=TRAIN, review={"mode": "required"})
+    run = make_run(
+        project,
+        reviewer(),
+        sample=SAMPLE,
+        train=TRAIN,
+        review={"mode": "required", "close_after_seconds": 1},
+    )
     runs.start_run(run=run, by=reviewer())
     return run
 
@@ -41,10 +48,13 @@ def decide_next(run: Run) -> int | None:
     item = pending.select_related("prompt").first()
     if item is None:
         return None
-    decision = {"0": "reject", "1": "edit"}.get(item.prompt.key[0], "approve")
-    text = item.prompt.text + " Please be brief." if decision == "edit" else ""
+    answer = Answer(decision="approve")
+    if item.prompt.key[0] == "0":
+        answer = Answer(decision="reject", reason="not_natural")
+    elif item.prompt.key[0] == "1":
+        answer = Answer(decision="edit", text=item.prompt.text + " Please be brief.")
     try:
-        decide_rewrite(item=item, decision=decision, by=reviewer(), text=text, reason="chaos")
+        decide_rewrite(item=item, by=reviewer(), answer=answer)
     except MoraError:  # decided already: the answer to an earlier try was lost with its server
         return None
     return item.pk
