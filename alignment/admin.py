@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from alignment import models
+from alignment.services import judges
 
 admin.site.site_header = admin.site.site_title = "MORA console"
 admin.site.index_title = "Set up and look up"
@@ -46,11 +47,33 @@ class ProjectAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     inlines = (MembershipInline, DimensionInline)
 
 
+class Versioned(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Rows whose every change is a new version, which their service sees to."""
+
+    readonly_fields = ("version",)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        judges.save(obj)
+
+
 @admin.register(models.Judge)
-class JudgeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class JudgeAdmin(Versioned):
     list_display = ("name", "project", "dimension", "use", "engine", "rule", "version")
     list_filter = ("project", "use", "engine")
     search_fields = ("name", "rule")
+
+
+@admin.register(models.Rewriter)
+class RewriterAdmin(Versioned):
+    list_display = ("name", "project", "version")
+    list_filter = ("project",)
+    search_fields = ("name",)
+
+
+@admin.register(models.JudgeTrial)
+class JudgeTrialAdmin(ReadOnly):
+    list_display = ("id", "judge", "judge_version", "state", "error", "asked_by", "created_at")
+    list_filter = ("state",)
 
 
 @admin.register(models.Policy)

@@ -37,6 +37,10 @@ class RunForm(forms.Form):
         for section in SECTIONS:
             self.fields |= section_fields(section)
         self.fields |= self._evaluate_fields()
+        rewriters = ["sandbox", *project.rewriters.values_list("name", flat=True)]
+        told = self.fields["rewrite.rewriter"].help_text
+        self.fields["rewrite.rewriter"] = choice(((n, n) for n in rewriters), label="Rewriter")
+        self.fields["rewrite.rewriter"].help_text = told
 
     def _head_fields(self) -> dict[str, forms.Field]:
         judges = {
@@ -91,12 +95,15 @@ class RunForm(forms.Form):
 
     def _models(self) -> list[str]:
         """The policies that can be sampled."""
-        return list(self.project.policies.exclude(folder="").values_list("name", flat=True))
+        found = self.project.policies.exclude(folder="", endpoint="")
+        return list(found.values_list("name", flat=True))
 
     def _judges(self, dimension: str, first: str) -> list[tuple[str, str]]:
         """The dimension's judges that can judge, those for this use first."""
         found = self.project.judges.filter(dimension__name=dimension)
-        usable = found.exclude(engine=Judge.Engine.IMPORTED)
+        cannot = [Judge.Engine.IMPORTED]
+        cannot += [Judge.Engine.MC2] if first == Judge.Use.PAIRING else []
+        usable = found.exclude(engine__in=cannot)
         return [(j.name, j.name) for j in sorted(usable, key=lambda j: (j.use != first, j.name))]
 
     def clean(self) -> Values:

@@ -29,6 +29,11 @@ LABELS = {
     "train.lora_alpha": "LoRA alpha",
     "train.lora_dropout": "LoRA dropout",
     "sample.top_p": "Top p",
+    "sample.engine": "Sampler",
+    "sample.dtype": "Number type",
+    "sample.tensor_parallel": "Tensor parallel",
+    "sample.max_length": "Context, tokens",
+    "sample.load_format": "Weights read as",
 }
 REVIEW_MODES = {
     "skip": "skip: all go on as written",

@@ -144,6 +144,8 @@ ENDPOINT_CONCURRENCY = int(os.environ.get("ENDPOINT_CONCURRENCY", "16"))
 ENDPOINT_SECONDS = float(os.environ.get("ENDPOINT_SECONDS", "120"))
 # The interpreter of the environment that vLLM is installed in.
 VLLM_PYTHON = os.environ.get("VLLM_PYTHON", sys.executable)
+# The share of the GPU's memory (or the machine's, without one) that vLLM takes.
+VLLM_MEMORY = float(os.environ.get("VLLM_MEMORY", "0.9"))
 # Whether a judge may run the code that comes with its model.
 REMOTE_CODE = os.environ.get("MORA_REMOTE_CODE") == "1"
 

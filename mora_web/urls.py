@@ -5,7 +5,7 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import URLPattern, URLResolver, include, path
 
 from alignment.api import api
-from alignment.views import projects, results, reviews, run_form, runs
+from alignment.views import judges, projects, results, reviews, run_form, runs
 
 run_pages = [
     path("", runs.run_page, name="run"),
@@ -27,6 +27,8 @@ project_pages: list[URLPattern | URLResolver] = [
     path("policies/", projects.policies, name="policies"),
     path("prompts/", projects.prompt_sets, name="prompts"),
     path("dimensions/", projects.dimensions, name="dimensions"),
+    path("judges/<int:judge_id>/", judges.judge_page, name="judge"),
+    path("judges/<int:judge_id>/try/", judges.try_judge, name="try-judge"),
 ]
 urlpatterns = [
     path("", projects.project_list, name="projects"),

@@ -1,7 +1,9 @@
 """Rows that tests start from: a sandbox project, its configuration, and stages to work on."""
 
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import User
 
 from alignment.method.config import RunConfig
@@ -86,8 +88,12 @@ def make_run(project: Project, by: User, *, name: str = "run", **changes: Any) -
 
 
 def ready_project(tmp_folder: str, slug: str = "sandbox") -> Project:
-    """A project whose policy is an empty folder: enough for everything but sampling."""
+    """A project whose policy is a folder without weights: enough for all but sampling."""
     project = make_project(slug)
+    path = Path(settings.ARTIFACTS) / tmp_folder
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "config.json").write_text("{}")
+    (path / "model.safetensors").touch()
     Policy.objects.create(project=project, name="start", folder=tmp_folder)
     add_prompts(project, "mixed", [f"How do I mend {i} chairs?" for i in range(6)])
     add_prompts(project, "held-out", [f"How do I paint {i} doors?" for i in range(4)])

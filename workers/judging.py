@@ -28,9 +28,14 @@ class Judged:
     usage: Counter[str] = field(default_factory=Counter)
 
 
-def judge(ask: Ask, by: Judge, prompts: Sequence[str], completions: Sequence[str]) -> Judged:
-    """A judge's judgements on completions. Raises MoraError where it cannot judge at all."""
-    return _judge(ask, by, list(zip(prompts, completions, strict=True)))
+def judge(
+    ask: Ask, by: Judge, prompts: Sequence[str], completions: Sequence[str], repeat: int = 0
+) -> Judged:
+    """A judge's judgements on completions. Raises MoraError where it cannot judge at all.
+
+    repeat: which of several times the same items are judged; each has seeds of its own.
+    """
+    return _judge(ask, by, list(zip(prompts, completions, strict=True)), repeat)
 
 
 def prompt_harm(ask: Ask, by: Judge, prompt: str) -> float | None:
@@ -48,14 +53,14 @@ def _has_score(judgement: dict[str, Any]) -> bool:
     return judgement["raw"] is not None
 
 
-def _judge(ask: Ask, by: Judge, items: list[Item]) -> Judged:
+def _judge(ask: Ask, by: Judge, items: list[Item], repeat: int = 0) -> Judged:
     distinct = list(dict.fromkeys(items))
-    found = ENGINES[by.engine](ask, by, distinct)
+    found = ENGINES[by.engine](ask, by, distinct, repeat)
     by_item = dict(zip(distinct, found.judgements, strict=True))
     return Judged(judgements=[by_item[item] for item in items], usage=found.usage)
 
 
-def _by_rule(ask: Ask, by: Judge, items: list[Item]) -> Judged:
+def _by_rule(ask: Ask, by: Judge, items: list[Item], repeat: int) -> Judged:
     return Judged(judgements=_rules(ask, by.rule, items))
 
 
@@ -66,13 +71,13 @@ def _rules(ask: Ask, rule: str, items: list[Item]) -> Judgements:
     return found
 
 
-def _by_pattern(ask: Ask, by: Judge, items: list[Item]) -> Judged:
+def _by_pattern(ask: Ask, by: Judge, items: list[Item], repeat: int) -> Judged:
     asked = by.typed.model_dump()
     args = {**asked, "completions": [completion for _, completion in items]}
     return Judged(judgements=ask({"engine": "rules"}, "match", args))
 
 
-def _by_rubric(ask: Ask, by: Judge, items: list[Item]) -> Judged:
+def _by_rubric(ask: Ask, by: Judge, items: list[Item], repeat: int) -> Judged:
     asked: judging.RubricSettings = by.typed
     dimension = by.dimension.record
     conversations = [
@@ -83,7 +88,7 @@ def _by_rubric(ask: Ask, by: Judge, items: list[Item]) -> Judged:
     ]
     params = {"temperature": asked.temperature, "top_p": 1.0}
     params |= {"max_new_tokens": asked.max_new_tokens}
-    replies, usage = _chat(ask, asked.model, conversations, params, by)
+    replies, usage = _chat(ask, asked.model, conversations, params, seeds(by, repeat, items, 1))
     judgements = [
         _failed(reply)
         if "error" in reply
@@ -93,12 +98,14 @@ def _by_rubric(ask: Ask, by: Judge, items: list[Item]) -> Judged:
     return Judged(judgements=judgements, usage=usage)
 
 
-def _by_guard(ask: Ask, by: Judge, items: list[Item]) -> Judged:
+def _by_guard(ask: Ask, by: Judge, items: list[Item], repeat: int) -> Judged:
     asked: guards.GuardSettings = by.typed
     each = len(asked.template_args)
     conversations = [c for prompt, text in items for c in asked.conversations(prompt, text)]
     args = asked.template_args * len(items)
-    replies, usage = _chat(ask, asked.model, conversations, asked.params, by, args)
+    replies, usage = _chat(
+        ask, asked.model, conversations, asked.params, seeds(by, repeat, items, each), args
+    )
     judgements = []
     for i, (_, completion) in enumerate(items):
         own = replies[i * each : (i + 1) * each]
@@ -110,7 +117,7 @@ def _by_guard(ask: Ask, by: Judge, items: list[Item]) -> Judged:
     return Judged(judgements=judgements, usage=usage)
 
 
-def _by_reward(ask: Ask, by: Judge, items: list[Item]) -> Judged:
+def _by_reward(ask: Ask, by: Judge, items: list[Item], repeat: int) -> Judged:
     asked: judging.RewardSettings = by.typed
     spec = specs.for_reward(asked)
     args = {"prompts": [p for p, _ in items], "completions": [c for _, c in items]}
@@ -139,13 +146,12 @@ def _chat(
     model: Any,
     conversations: list[Any],
     params: dict[str, Any],
-    by: Judge,
+    own_seeds: list[int],
     template_args: list[dict[str, str]] | None = None,
 ) -> tuple[list[dict[str, Any]], Counter[str]]:
-    seeds = [seed_of("judge", by.name, by.version, i) for i in range(len(conversations))]
     args = {
         "conversations": conversations,
-        "seeds": seeds,
+        "seeds": own_seeds,
         "params": params,
         "template_args": template_args,
     }
@@ -153,11 +159,20 @@ def _chat(
     return found["replies"], Counter(found["usage"])
 
 
+def seeds(by: Judge, repeat: int, items: list[Item], each: int) -> list[int]:
+    """A seed for each of an item's conversations, from the item alone and not its neighbours."""
+    return [
+        seed_of("judge", by.name, by.version, repeat, prompt, completion or "", i)
+        for prompt, completion in items
+        for i in range(each)
+    ]
+
+
 def _failed(reply: dict[str, Any]) -> dict[str, Any]:
     return {"raw": None, "reply": "", "reason": f"the judge failed: {reply['error']}"}
 
 
-ENGINES: dict[str, Callable[[Ask, Judge, list[Item]], Judged]] = {
+ENGINES: dict[str, Callable[[Ask, Judge, list[Item], int], Judged]] = {
     "rules": _by_rule,
     "pattern": _by_pattern,
     "rubric": _by_rubric,

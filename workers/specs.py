@@ -60,8 +60,8 @@ def for_reward(asked: RewardSettings) -> Spec:
         )
     engine = "vllm-reward" if asked.engine == "vllm" else "reward"
     names = ("output", "remote_code", "max_length")
-    facts = asked.model_dump(include=set(names))
-    return {**_folder(engine, Path(asked.model), asked.dtype), **facts}
+    own = asked.model_dump(include=set(names))
+    return {**_folder(engine, Path(asked.model), asked.dtype), **own}
 
 
 def _path(policy: Policy) -> Path:
@@ -73,8 +73,10 @@ def _path(policy: Policy) -> Path:
 def _folder(engine: str, folder: Path, dtype: str) -> Spec:
     path = _allowed(folder)
     check_model(path)
-    threads = settings.ENGINE_THREADS
-    return {"engine": engine, "model": str(path), "dtype": dtype, "threads": threads}
+    facts: Spec = {"threads": settings.ENGINE_THREADS}
+    if engine.startswith("vllm"):
+        facts["memory"] = settings.VLLM_MEMORY
+    return {"engine": engine, "model": str(path), "dtype": dtype, **facts}
 
 
 def _allowed(folder: Path) -> Path:

@@ -14,7 +14,7 @@ from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
 from ninja.parser import Parser
 
-from alignment.api import projects, runs
+from alignment.api import judges, projects, runs
 from alignment.api.auth import ApiKeyAuth, SessionAuth
 from alignment.api.problems import MEDIA_TYPE, Problem, add_handlers, told_as_problem
 from alignment.importing.rows import flaw
@@ -80,7 +80,7 @@ class Api(NinjaAPI):
         schema["components"]["schemas"].update(definitions)
         for operations in schema["paths"].values():
             for method, operation in operations.items():
-                failures = FAILURES | (BODY_FAILURES if method == "post" else {})
+                failures = FAILURES | (BODY_FAILURES if method in ("post", "put") else {})
                 operation["responses"].update({s: _failure(t) for s, t in failures.items()})
         return schema
 
@@ -105,3 +105,4 @@ api = Api(
 add_handlers(api)
 api.add_router("", projects.router)
 api.add_router("", runs.router)
+api.add_router("", judges.router)

@@ -12,6 +12,7 @@ from alignment.method.config import RunConfig
 from alignment.method.errors import MoraError
 from alignment.models import ENDED, Judge, Project, Prompt, Role, Run, Stage, Status
 from alignment.permissions import require
+from alignment.services.readiness import judge_problem, policy_problem, rewriter_problem
 
 
 class BadConfig(MoraError):
@@ -81,8 +82,11 @@ def _is(run: Run) -> str:
 def check_config(project: Project, config: RunConfig) -> None:
     """Raises BadConfig where the configuration names what the project does not hold."""
     errors = {**_check_policy(project, config), **_check_dimensions(project, config)}
-    for path, use in (("judges", config.judges), ("evaluate.judges", config.evaluate.judges)):
-        errors |= _check_judges(project, path, use)
+    errors |= _check_judges(project, "judges", config.judges, Judge.Use.PAIRING)
+    named = config.evaluate.judges
+    errors |= _check_judges(project, "evaluate.judges", named, Judge.Use.EVALUATION)
+    if problem := rewriter_problem(project, config):
+        errors["rewrite.rewriter"] = problem
     sets = {f"rounds.{i}.prompts": r.prompts for i, r in enumerate(config.rounds)}
     for path, name in {**sets, "evaluate.prompts": config.evaluate.prompts}.items():
         if not _seeds(project, name).exists():
@@ -97,11 +101,8 @@ def _check_policy(project: Project, config: RunConfig) -> dict[str, str]:
     policy = project.policies.filter(name=config.policy).first()
     if policy is None:
         return {"policy": f"no policy {config.policy!r} in this project"}
-    if not policy.folder:
-        return {"policy": f"{config.policy!r} has imported completions only, no model to sample"}
-    if not policy.path.is_dir():
-        return {"policy": f"the model folder of {config.policy!r} is gone"}
-    return {}
+    problem = policy_problem(policy)
+    return {"policy": problem} if problem else {}
 
 
 def _check_dimensions(project: Project, config: RunConfig) -> dict[str, str]:
@@ -110,7 +111,7 @@ def _check_dimensions(project: Project, config: RunConfig) -> dict[str, str]:
     return {"dimensions": f"not in this project: {', '.join(unknown)}"} if unknown else {}
 
 
-def _check_judges(project: Project, path: str, names: dict[str, str]) -> dict[str, str]:
+def _check_judges(project: Project, path: str, names: dict[str, str], use: str) -> dict[str, str]:
     errors = {}
     for dimension, name in names.items():
         judge = project.judges.filter(name=name).select_related("dimension").first()
@@ -118,8 +119,8 @@ def _check_judges(project: Project, path: str, names: dict[str, str]) -> dict[st
             errors[f"{path}.{dimension}"] = f"no judge {name!r} in this project"
         elif judge.dimension.name != dimension:
             errors[f"{path}.{dimension}"] = f"judge {name!r} scores {judge.dimension.name}"
-        elif judge.engine == Judge.Engine.IMPORTED:
-            errors[f"{path}.{dimension}"] = f"judge {name!r} holds imported scores, it cannot judge"
+        elif problem := judge_problem(judge, use):
+            errors[f"{path}.{dimension}"] = problem
     return errors
 
 
@@ -129,23 +130,11 @@ def _seeds(project: Project, set_name: str) -> "Any":
     )
 
 
-def warnings(project: Project, config: RunConfig) -> list[str]:
-    """What a researcher should know before starting: evaluation judges that also pair, by name or
-    as the same rule or model under another name."""
-    found = []
-    family = {judge.name: _family(judge) for judge in project.judges.all()}
-    pairing = {family.get(name): name for name in config.judges.values()}
-    for dimension, name in config.evaluate.judges.items():
-        ends = "so its own errors count as gains"
-        twin = pairing.get(family.get(name)) if family.get(name) else None
-        if name in config.judges.values():
-            found.append(f"{dimension}: judge {name!r} both pairs and evaluates, {ends}")
-        elif twin:
-            found.append(f"{dimension}: {name!r} evaluates with what {twin!r} pairs with, {ends}")
-    return found
-
-
-def _family(judge: Judge) -> str:
-    """What a judge judges with: its rule or its model, whatever its name; empty for neither."""
-    model = judge.settings.get("model", "")
-    return judge.rule or str(model.get("model", "") if isinstance(model, dict) else model)
+def warnings(config: RunConfig) -> list[str]:
+    """What a researcher should know before starting: judges that pair and evaluate alike."""
+    both = [d for d in config.dimensions if config.judges[d] == config.evaluate.judges[d]]
+    return [
+        f"{name}: judge {config.judges[name]!r} both pairs and evaluates, so its own errors count"
+        " as gains"
+        for name in both
+    ]

@@ -29,7 +29,7 @@ def test_every_operation_declares_its_failures_as_problems(schema: dict[str, Any
     problem = {"$ref": "#/components/schemas/Problem"}
     for path, method, operation in operations(schema):
         expected = {"401", "403", "404", "422", "500"}
-        expected |= {"400", "409", "413"} if method == "post" else set()
+        expected |= {"400", "409", "413"} if method in ("post", "put") else set()
         failures = {s: r for s, r in operation["responses"].items() if s >= "400"}
         assert set(failures) == expected, path
         for response in failures.values():

@@ -16,6 +16,7 @@ READS = [
     f"{PROJECT}/evaluations",
     f"{PROJECT}/pareto",
     f"{PROJECT}/runs",
+    f"{PROJECT}/judges",
     RUN,
     f"{RUN}/stages",
     f"{RUN}/events",

@@ -10,7 +10,7 @@ from alignment.models import Project, Run
 from tests.web.conftest import add_evaluation
 
 OURS = [model for model in admin.site._registry if model._meta.app_label == "alignment"]
-EDITED = {"project", "judge", "policy", "promptset"}
+EDITED = {"project", "judge", "rewriter", "policy", "promptset"}
 
 
 @pytest.fixture

@@ -22,14 +22,16 @@ LEAST = {
     "policies": Role.VIEWER,
     "prompts": Role.VIEWER,
     "dimensions": Role.VIEWER,
+    "judge": Role.VIEWER,
     "review": Role.ANNOTATOR,
     "decide": Role.ANNOTATOR,
     "new-run": Role.RESEARCHER,
     "start-run": Role.RESEARCHER,
     "cancel-run": Role.RESEARCHER,
     "retry-run": Role.RESEARCHER,
+    "try-judge": Role.RESEARCHER,
 }
-POSTED = ("decide", "start-run", "cancel-run", "retry-run")
+POSTED = ("try-judge", "decide", "start-run", "cancel-run", "retry-run")
 OF_A_RUN = ("run", "run-log", "training-csv", "start-run", "cancel-run", "retry-run")
 
 
@@ -52,6 +54,7 @@ def visit(client: Client, name: str, project: Project, run: Run) -> int:
     assert item is not None
     args: list[object] = [project.slug]
     args += [run.pk] if name in OF_A_RUN else [item.pk] if name == "decide" else []
+    args += [project.judges.all()[0].pk] if name in ("judge", "try-judge") else []
     address = reverse(name, args=args)
     response = client.post(address) if name in POSTED else client.get(address)
     return response.status_code

@@ -23,6 +23,8 @@ ENGINES = {
     "transformers": "workers.engines.sampler",
     "vllm": "workers.engines.vllm_sampler",
     "endpoint": "workers.engines.endpoint",
+    "reward": "workers.engines.reward",
+    "vllm-reward": "workers.engines.vllm_reward",
     "rules": "workers.engines.judges",
     "trl": "workers.engines.trainer",
     "sandbox-builder": "workers.sandbox.policy",

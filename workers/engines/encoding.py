@@ -47,13 +47,22 @@ class Encoder:
             ) from error
         return found
 
+    def exchange(self, prompt: str, completion: str) -> list[int]:
+        """Prompt and completion as a finished exchange without a system message."""
+        check_template(self.folder, self.tokenizer)
+        turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": completion}]
+        text = self.tokenizer.apply_chat_template(turns, tokenize=False)
+        tokens: list[int] = self.tokenizer.encode(text)
+        return without_doubled_bos(tokens, self.tokenizer.bos_token_id)
+
     def too_long(self, tokens: list[int], new: int) -> str:
         """Why the tokens leave no room for `new` more; empty where they do."""
         if self.room is None or len(tokens) + new <= self.room:
             return ""
+        remedy = "shorten it or lower max_new_tokens" if new else "shorten it"
         return (
             f"it has {len(tokens)} tokens; with {new} new ones it exceeds the model's context of "
-            f"{self.room}: shorten it or lower max_new_tokens"
+            f"{self.room}: {remedy}"
         )
 
 

@@ -1,0 +1,148 @@
+"""Judges: look at them, edit their settings, and try one on texts of your own."""
+
+from typing import Annotated, Any
+
+from django.http import Http404
+from ninja import Router, Schema, Status
+from pydantic import Field
+
+from alignment.api.access import project_for
+from alignment.api.auth import Request
+from alignment.api.pages import After, Id, Limit, Page, Slug, page
+from alignment.api.schemas import Strict
+from alignment.models import Judge, JudgeTrial, Project, Role
+from alignment.queries import trials
+from alignment.services import judges
+
+router = Router(tags=["judges"])
+Text = Annotated[str, Field(max_length=judges.MOST_TEXT, pattern="^[^\x00]*$")]
+
+
+class JudgeOut(Schema):
+    """`settings` are those of its engine; `version` goes up with every change of them."""
+
+    id: int
+    name: str
+    dimension: str
+    engine: str
+    rule: str
+    settings: dict[str, Any]
+    use: str
+    version: int
+
+    @staticmethod
+    def resolve_dimension(judge: Judge) -> str:
+        return judge.dimension.name
+
+
+class SettingsIn(Strict):
+    settings: dict[str, Any]
+
+
+class ItemIn(Strict):
+    prompt: Text
+    completion: Text
+
+
+class TrialIn(Strict):
+    """Texts to judge, or the completions of a sampling; each `repeats` times."""
+
+    items: list[ItemIn] = Field(default_factory=list, max_length=judges.MOST_ITEMS)
+    sampling: int | None = Field(None, ge=1, lt=2**63)
+    repeats: int = Field(1, ge=1, le=judges.MOST_REPEATS)
+
+
+class JudgementOut(Schema):
+    """`raw` is null where there is no valid score, for the `reason` given."""
+
+    raw: float | None
+    reply: str
+    reason: str
+
+
+class TrialRowOut(Schema):
+    prompt: str
+    completion: str
+    judgements: list[JudgementOut]
+
+
+class TrialOut(Schema):
+    """Poll until `state` is `done` or `failed`. `noise`: the judge's standard deviation about its
+    own mean reward on the same text, null unless texts were judged twice or more."""
+
+    id: int
+    judge: str
+    judge_version: int
+    state: str
+    error: str
+    noise: float | None
+    rows: list[TrialRowOut]
+
+    @staticmethod
+    def resolve_judge(trial: JudgeTrial) -> str:
+        return trial.judge.name
+
+    @staticmethod
+    def resolve_noise(trial: JudgeTrial) -> float | None:
+        return trials.repeat_noise(trial)
+
+    @staticmethod
+    def resolve_rows(trial: JudgeTrial) -> list[trials.TrialRow]:
+        return trials.rows(trial)
+
+
+@router.get("/projects/{slug}/judges", response=Page[JudgeOut])
+def list_judges(
+    request: Request, slug: Slug, after: After = None, limit: Limit = 50
+) -> dict[str, Any]:
+    """The project's judges with their settings and templates."""
+    found = project_for(request.auth, slug).judges.select_related("dimension")
+    return page(found, after, limit)
+
+
+@router.put("/projects/{slug}/judges/{judge_id}/settings", response=JudgeOut)
+def put_settings(request: Request, slug: Slug, judge_id: Id, body: SettingsIn) -> Any:
+    """Give a judge other settings, such as another template; its version goes up."""
+    project = project_for(request.auth, slug, Role.RESEARCHER)
+    judge = _judge(project, judge_id)
+    return judges.edit_settings(judge=judge, settings=body.settings, by=request.auth)
+
+
+@router.post("/projects/{slug}/judges/{judge_id}/trials", response={202: TrialOut})
+def create_trial(request: Request, slug: Slug, judge_id: Id, body: TrialIn) -> Any:
+    """Try the judge on texts. A worker does it: poll the trial."""
+    project = project_for(request.auth, slug, Role.RESEARCHER)
+    judge = _judge(project, judge_id)
+    items = [(item.prompt, item.completion) for item in body.items]
+    if body.sampling is not None:
+        items += judges.items_of(project, body.sampling, judges.MOST_ITEMS - len(items))
+    trial = judges.try_judge(judge=judge, items=items, by=request.auth, repeats=body.repeats)
+    return Status(202, trial)
+
+
+@router.get("/projects/{slug}/trials/{trial_id}", response=TrialOut)
+def get_trial(request: Request, slug: Slug, trial_id: Id) -> Any:
+    """A trial with what the judge said."""
+    return _trial(project_for(request.auth, slug), trial_id)
+
+
+@router.post("/projects/{slug}/trials/{trial_id}/fit", response=JudgeOut)
+def fit_reference(request: Request, slug: Slug, trial_id: Id) -> Any:
+    """Put a reward model on its dimension's scale by the quantiles of this trial's values."""
+    project = project_for(request.auth, slug, Role.RESEARCHER)
+    return judges.fit_reference(trial=_trial(project, trial_id), by=request.auth)
+
+
+def _judge(project: Project, judge_id: int) -> Judge:
+    found = project.judges.select_related("dimension", "project").filter(pk=judge_id).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+def _trial(project: Project, trial_id: int) -> JudgeTrial:
+    trials_ = JudgeTrial.objects.select_related("judge__dimension", "judge__project")
+    found = trials_.filter(judge__project=project, pk=trial_id).first()
+    if found is None:
+        raise Http404
+    return found

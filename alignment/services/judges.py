@@ -1,0 +1,127 @@
+"""Save judges and rewriters in versions, try a judge on texts, put a reward model on a scale."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models.functions import Now
+
+from alignment import dispatch
+from alignment.method.errors import MoraError
+from alignment.method.judging import Reference
+from alignment.models import Judge, JudgeTrial, Project, Rewriter, Role, Rollout, Sampling
+from alignment.permissions import require
+
+MOST_ITEMS, MOST_TEXT, MOST_REPEATS = 2000, 100_000, 10
+LEAST_REFERENCE = 20
+QUANTILES = (0.05, 0.95)
+CANNOT_TRY = (Judge.Engine.IMPORTED, Judge.Engine.MC2)
+Item = tuple[str, str]
+
+
+def save(row: Judge | Rewriter) -> None:
+    """Save a judge or rewriter that people edited; what changes its results raises its version.
+
+    Raises ValidationError for settings that cannot be.
+    """
+    row.full_clean()
+    with transaction.atomic():
+        if row.pk is not None:
+            known = type(row).objects.select_for_update().get(pk=row.pk)
+            changed = _what_counts(known) != _what_counts(row)
+            row.version = known.version + changed
+        row.save()
+
+
+def _what_counts(row: Judge | Rewriter | Any) -> tuple[Any, ...]:
+    names = ("engine", "rule", "prompt_rule", "dimension_id", "settings")
+    return tuple(getattr(row, name, None) for name in names)
+
+
+def edit_settings(*, judge: Judge, settings: dict[str, Any], by: User) -> Judge:
+    """Give a judge other settings. Raises MoraError naming what cannot be, or Denied."""
+    require(by, judge.project, Role.RESEARCHER)
+    judge.settings = settings
+    try:
+        save(judge)
+    except ValidationError as error:
+        raise MoraError("; ".join(error.messages)) from error
+    return judge
+
+
+def try_judge(*, judge: Judge, items: Sequence[Item], by: User, repeats: int = 1) -> JudgeTrial:
+    """Have the judge score texts outside any run; a worker does it. Raises MoraError or Denied."""
+    require(by, judge.project, Role.RESEARCHER)
+    if judge.engine in CANNOT_TRY:
+        raise MoraError(f"a judge of the engine {judge.engine!r} cannot be tried on a text")
+    if not 1 <= len(items) <= MOST_ITEMS or not 1 <= repeats <= MOST_REPEATS:
+        raise MoraError(f"try 1 to {MOST_ITEMS} texts, 1 to {MOST_REPEATS} times each")
+    if any(len(text) > MOST_TEXT or "\0" in text for item in items for text in item):
+        raise MoraError(f"a text is over {MOST_TEXT:,} characters or holds a NUL character")
+    with transaction.atomic():
+        trial = JudgeTrial.objects.create(
+            judge=judge,
+            judge_version=judge.version,
+            items=[list(item) for item in items],
+            repeats=repeats,
+            asked_by=by,
+        )
+        dispatch.ring_for_trial(trial)
+    return trial
+
+
+def items_of(project: Project, sampling_id: int, most: int = MOST_ITEMS) -> list[Item]:
+    """Prompts and completions of a sampling of the project, the first so many by id."""
+    sampling = Sampling.objects.filter(project=project, pk=sampling_id).first()
+    if sampling is None:
+        raise MoraError(f"the project has no sampling {sampling_id}")
+    rollouts = Rollout.objects.filter(sampling=sampling).select_related("prompt").order_by("pk")
+    return [(r.prompt.text, r.text) for r in rollouts[:most]]
+
+
+def fit_reference(*, trial: JudgeTrial, by: User) -> Judge:
+    """Put a reward model on its dimension's scale, by a finished trial as its reference set.
+
+    The 5 % and 95 % quantiles of the trial's values become the scale's ends. Raises MoraError
+    where the trial is of another version or too small, or the judge has a reference already:
+    scores before and after would not compare.
+    """
+    judge = trial.judge
+    require(by, judge.project, Role.RESEARCHER)
+    if judge.engine != Judge.Engine.REWARD or trial.state != JudgeTrial.State.DONE:
+        raise MoraError("a scale is fitted to a finished trial of a reward model")
+    if judge.typed.reference is not None or trial.judge_version != judge.version:
+        raise MoraError(
+            f"judge {judge} has a reference already, or changed since the trial; make another judge"
+        )
+    values = [found["raw"] for found in trial.results[0] if found["raw"] is not None]
+    if len(values) < LEAST_REFERENCE:
+        raise MoraError(f"{len(values)} values are too few: try {LEAST_REFERENCE} texts or more")
+    low, high = (float(q) for q in np.quantile(values, QUANTILES))
+    if not low < high:
+        raise MoraError("the trial's values are all alike, so they fit no scale")
+    facts = {"low": low, "high": high, "quantiles": QUANTILES, "n": len(values), "trial": trial.pk}
+    fitted = Reference.model_validate(facts)
+    return edit_settings(
+        judge=judge, settings={**judge.settings, "reference": fitted.model_dump()}, by=by
+    )
+
+
+def begin_trial(trial_id: int) -> JudgeTrial | None:
+    """The trial, now running; None when another worker has it."""
+    State = JudgeTrial.State
+    waiting = JudgeTrial.objects.filter(pk=trial_id, state=State.WAITING)
+    if not waiting.update(state=State.RUNNING):
+        return None
+    return JudgeTrial.objects.select_related("judge__dimension").get(pk=trial_id)
+
+
+def end_trial(trial: JudgeTrial, *, results: list[Any] | None = None, error: str = "") -> None:
+    """Record what a trial found, or why it failed."""
+    state = JudgeTrial.State.FAILED if error else JudgeTrial.State.DONE
+    JudgeTrial.objects.filter(pk=trial.pk).update(
+        state=state, results=results or [], error=error, ended_at=Now()
+    )

@@ -1,0 +1,82 @@
+"""Whether what a configuration names can work, looked at before anything is spent: each function
+gives a sentence that says what is missing and what to do, or an empty one."""
+
+from pathlib import Path
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+
+from alignment.method.config import RunConfig
+from alignment.method.errors import MoraError
+from alignment.model_folders import allowed, check_model
+from alignment.models import Judge, Policy, Project, Rewriter
+
+SANDBOX_REWRITER = "sandbox"
+
+
+def policy_problem(policy: Policy) -> str:
+    """Why a policy cannot be sampled."""
+    if not policy.answers:
+        return f"{policy.name!r} has imported completions only, no model to sample"
+    if policy.endpoint:
+        return _endpoint_problem(policy.endpoint)
+    if not policy.path.is_dir():
+        return f"the model folder of {policy.name!r} is gone"
+    return _folder_problem(policy.path)
+
+
+def judge_problem(judge: Judge, use: str) -> str:
+    """Why a judge cannot judge for a use, pairing or evaluation."""
+    if judge.engine == Judge.Engine.IMPORTED:
+        return f"judge {judge.name!r} holds imported scores, it cannot judge"
+    if judge.engine == Judge.Engine.MC2 and use == Judge.Use.PAIRING:
+        return f"judge {judge.name!r} judges policies, not completions: use it for evaluation only"
+    if problem := _settings_problem(judge):
+        return f"judge {judge.name!r}: {problem}"
+    if judge.engine != Judge.Engine.REWARD:
+        return ""
+    if judge.typed.reference is None:
+        return (
+            f"judge {judge.name!r} has no scale yet: try it on a reference set of completions and"
+            " fit its scale to the trial"
+        )
+    if judge.typed.remote_code and not settings.REMOTE_CODE:
+        return (
+            f"judge {judge.name!r} asks to run its model's own code, which the operator has not"
+            " allowed (MORA_REMOTE_CODE)"
+        )
+    return ""
+
+
+def rewriter_problem(project: Project, config: RunConfig) -> str:
+    """Why the rewriter that a configuration names cannot rewrite."""
+    name = config.rewrite.rewriter
+    if name == SANDBOX_REWRITER or config.rewrite.strategy == "none":
+        return ""
+    rewriter = project.rewriters.filter(name=name).first()
+    if rewriter is None:
+        known = [SANDBOX_REWRITER, *project.rewriters.values_list("name", flat=True)]
+        return f"no rewriter {name!r} in this project; there is {', '.join(known)}"
+    return _settings_problem(rewriter)
+
+
+def _settings_problem(row: Judge | Rewriter) -> str:
+    try:
+        row.clean()
+    except ValidationError as error:
+        return "; ".join(error.messages)
+    return _folder_problem(Path(row.model_folder)) if row.model_folder else ""
+
+
+def _folder_problem(folder: Path) -> str:
+    try:
+        check_model(allowed(folder, settings.MODEL_ROOTS))
+    except MoraError as error:
+        return str(error)
+    return ""
+
+
+def _endpoint_problem(name: str) -> str:
+    if name in settings.ENDPOINTS:
+        return ""
+    return f"there is no endpoint {name!r} in MORA_ENDPOINTS; the operator adds it"

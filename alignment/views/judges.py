@@ -1,0 +1,68 @@
+"""A judge's page: its settings as they are, and a form that tries it on a text."""
+
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from alignment.method.errors import MoraError
+from alignment.models import Judge, JudgeTrial, Project, Role
+from alignment.permissions import may
+from alignment.queries import trials
+from alignment.services import judges
+from alignment.services.readiness import judge_problem
+from alignment.views.access import Request, project_for
+
+LATEST = 10
+
+
+@require_safe
+def judge_page(request: Request, slug: str, judge_id: int) -> HttpResponse:
+    project = project_for(request, slug)
+    return _page(request, project, _judge(project, judge_id))
+
+
+@require_POST
+def try_judge(request: Request, slug: str, judge_id: int) -> HttpResponse:
+    project = project_for(request, slug, Role.RESEARCHER)
+    judge = _judge(project, judge_id)
+    item = (request.POST.get("prompt", ""), request.POST.get("completion", ""))
+    try:
+        trial = judges.try_judge(judge=judge, items=[item], by=request.user)
+    except MoraError as error:
+        return _page(request, project, judge, error=str(error), item=item, status=422)
+    return redirect(f"{reverse('judge', args=[slug, judge.pk])}?trial={trial.pk}#trial")
+
+
+def _page(
+    request: Request,
+    project: Project,
+    judge: Judge,
+    error: str = "",
+    item: tuple[str, str] = ("", ""),
+    status: int = 200,
+) -> HttpResponse:
+    asked = request.GET.get("trial", "")
+    latest = judge.trials.select_related("judge__dimension").order_by("-pk")
+    shown = latest.filter(pk=asked).first() if asked.isdecimal() and len(asked) < 19 else None
+    prompt, completion = shown.items[0] if shown else item
+    context = {
+        "project": project,
+        "judge": judge,
+        "problem": judge_problem(judge, judge.use),
+        "trial": shown,
+        "rows": trials.rows(shown)[:LATEST] if shown else [],
+        "waits": shown is not None and shown.state in JudgeTrial.State.values[:2],
+        "noise": trials.repeat_noise(shown) if shown else None,
+        "latest": latest.defer("items", "results")[:LATEST],
+        "prompt": prompt,
+        "completion": completion,
+        "error": error,
+        "may_try": may(request.user, project, Role.RESEARCHER)
+        and judge.engine not in judges.CANNOT_TRY,
+    }
+    return render(request, "judge.html", context, status=status)
+
+
+def _judge(project: Project, judge_id: int) -> Judge:
+    return get_object_or_404(project.judges.select_related("dimension", "project"), pk=judge_id)

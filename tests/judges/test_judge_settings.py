@@ -1,0 +1,116 @@
+"""Judges' settings: written out whole, checked against the operator's list, and versioned."""
+
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from pytest_django import Settings
+
+from alignment.method.errors import MoraError
+from alignment.models import Judge, JudgeTrial, Project, Rewriter
+from alignment.services import judges, readiness
+from tests.judges.conftest import MODEL, make_judge
+
+
+def test_a_rubric_judge_holds_a_copy_of_the_shipped_template(judged: Project) -> None:
+    judge = judged.judges.get(engine="rubric")
+    assert "{completion}" in judge.settings["template"]
+    assert "give the person what the request is for" in judge.settings["template"]
+    assert judge.settings["system"].startswith("You grade one answer")
+    assert judge.version == 1
+
+
+def test_a_change_of_settings_is_a_new_version_and_another_use_is_not(
+    judged: Project, ada: User
+) -> None:
+    judge = judged.judges.get(engine="rubric")
+    judges.edit_settings(judge=judge, settings={**judge.settings, "parse": "first_line"}, by=ada)
+    assert Judge.objects.get(pk=judge.pk).version == 2
+    judge.use = "evaluation"
+    judges.save(judge)
+    judges.edit_settings(judge=judge, settings=judge.settings, by=ada)
+    assert Judge.objects.get(pk=judge.pk).version == 2
+
+
+@pytest.mark.parametrize(
+    ("engine", "given", "sentence"),
+    [
+        ("rubric", {}, "model: Field required"),
+        ("rubric", {"model": {**MODEL, "endpoint": "elsewhere"}}, "no endpoint 'elsewhere'"),
+        ("rubric", {"model": MODEL, "key": "sk-secret"}, "key: Extra inputs"),
+        ("rules", {"model": MODEL}, "takes none"),
+        ("guard", {"model": MODEL, "convention": "qwen3guard"}, "must be that"),
+        ("pattern", {"pattern": "(", "found": 1, "absent": 0}, "no regular expression"),
+        ("reward", [], "Input should be"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(
+    judged: Project, engine: str, given: object, sentence: str
+) -> None:
+    with pytest.raises(ValidationError) as raised:
+        make_judge(judged, "helpful", engine, given)
+    assert sentence in " ".join(raised.value.messages)
+
+
+def test_a_judge_that_cannot_work_says_so_before_a_run(
+    judged: Project, settings: Settings, tmp_path: Path
+) -> None:
+    rubric = judged.judges.get(engine="rubric")
+    assert readiness.judge_problem(rubric, "pairing") == ""
+    settings.ENDPOINTS = {}
+    assert "no endpoint 'here'" in readiness.judge_problem(rubric, "pairing")
+
+    reward = make_judge(judged, "helpful", "reward", {"model": str(tmp_path)})
+    assert "holds no config.json" in readiness.judge_problem(reward, "pairing")
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "pytorch_model.bin").touch()
+    assert "can run code when it is read" in readiness.judge_problem(reward, "pairing")
+    (tmp_path / "pytorch_model.bin").rename(tmp_path / "model.safetensors")
+    assert "no scale yet" in readiness.judge_problem(reward, "pairing")
+    settings.MODEL_ROOTS = [tmp_path / "other"]
+    assert "MODEL_ROOTS" in readiness.judge_problem(reward, "pairing")
+
+    mc2 = make_judge(judged, "truthful", "mc2", {})
+    assert "for evaluation only" in readiness.judge_problem(mc2, "pairing")
+    assert readiness.judge_problem(mc2, "evaluation") == ""
+
+
+def test_a_rewriter_holds_its_templates_and_versions(judged: Project) -> None:
+    rewriter = Rewriter(project=judged, name="writer", settings={"model": MODEL})
+    judges.save(rewriter)
+    assert set(rewriter.settings["templates"]) == {"fuse", "elaborate", "paraphrase"}
+    rewriter.settings["intents"]["polite"] = "an answer with good manners"
+    judges.save(rewriter)
+    assert Rewriter.objects.get().version == 2
+    rewriter.settings["templates"]["fuse"] = "Rewrite {prompt}"
+    with pytest.raises(ValidationError, match=r"must hold \{intents\}"):
+        judges.save(rewriter)
+    with pytest.raises(ValidationError, match="has this name"):
+        judges.save(Rewriter(project=judged, name="sandbox", settings={"model": MODEL}))
+
+
+def trial_of(judge: Judge, raw: list[float | None]) -> JudgeTrial:
+    results = [[{"raw": value, "reply": "", "reason": ""} for value in raw]]
+    items = [["p", "c"]] * len(raw)
+    return JudgeTrial.objects.create(
+        judge=judge, judge_version=judge.version, items=items, results=results, state="done"
+    )
+
+
+def test_a_reward_model_gets_its_scale_once_from_a_finished_trial(
+    judged: Project, ada: User, tmp_path: Path
+) -> None:
+    judge = make_judge(judged, "helpful", "reward", {"model": str(tmp_path)})
+    with pytest.raises(MoraError, match="2 values are too few"):
+        judges.fit_reference(trial=trial_of(judge, [1.0, 2.0, None]), by=ada)
+    with pytest.raises(MoraError, match="all alike"):
+        judges.fit_reference(trial=trial_of(judge, [1.0] * 30), by=ada)
+    trial = trial_of(judge, [float(i) for i in range(101)])
+    fitted = judges.fit_reference(trial=trial, by=ada)
+    assert fitted.version == 2
+    reference = fitted.settings["reference"]
+    assert (reference["low"], reference["high"], reference["n"]) == (5.0, 95.0, 101)
+    assert reference["trial"] == trial.pk
+    with pytest.raises(MoraError, match="has a reference already"):
+        judges.fit_reference(trial=trial, by=ada)

@@ -1,0 +1,102 @@
+"""A judge tried on a text: page and API ask, a real worker and a real child answer."""
+
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from alignment.models import JudgeTrial, Project
+from alignment.queries.trials import repeat_noise
+from alignment.services import judges
+from tests.conftest import Workers
+from tests.endpoints import Body, Server, completion, problem
+from tests.judges.conftest import Answering, make_judge
+
+
+@pytest.fixture
+def cpu_worker(make_workers: Callable[[str], Workers], server: Server) -> Workers:
+    started = make_workers("filesystem://localhost//")
+    started.env["MORA_ENDPOINTS"] = f"here={server.url}"
+    started.start("cpu")
+    return started
+
+
+def ended(trial: JudgeTrial) -> JudgeTrial:
+    deadline = time.monotonic() + 60
+    while trial.ended_at is None:
+        assert time.monotonic() < deadline, "the trial did not end"
+        time.sleep(0.1)
+        trial.refresh_from_db()
+    return trial
+
+
+def test_a_rubric_judge_is_tried_and_its_raw_reply_is_kept(
+    judged: Project, ada: User, server: Server, answering: Answering, cpu_worker: Workers
+) -> None:
+    judge = judged.judges.get(engine="rubric")
+    answering.of = lambda body: completion(
+        '{"score": 5}' if "Sew it." in body["messages"][1]["content"] else "about a four"
+    )
+    items = [("How do I mend a sail?", "Sew it."), ("How?", "No."), ("How?", "No.")]
+    trial = ended(judges.try_judge(judge=judge, items=items, by=ada))
+    assert trial.state == "done", trial.error
+    good, bad, again = trial.results[0]
+    assert good == {"raw": 5.0, "reply": '{"score": 5}', "reason": ""}
+    assert bad == again == {"raw": None, "reply": "about a four", "reason": "the reply is not JSON"}
+    assert len(server.requests) == 2  # equal items are asked about once
+
+    answering.of = lambda body: problem(404, "no such model")
+    failed = ended(judges.try_judge(judge=judge, items=items[:1], by=ada))
+    assert failed.state == "failed"
+    assert "does not know the model 'm'" in failed.error
+
+    pattern = {"pattern": r"^(a|aa)+$", "found": 1, "absent": 5}
+    slow = make_judge(judged, "helpful", "pattern", pattern)
+    texts = [("p", "b"), ("p", "aaa"), ("p", "a" * 60 + "b")]
+    trial = ended(judges.try_judge(judge=slow, items=texts, by=ada))
+    assert [found["raw"] for found in trial.results[0]] == [5.0, 1.0, None]
+    assert "took over" in trial.results[0][2]["reason"]
+
+
+def test_a_judge_s_noise_is_its_deviation_about_its_own_mean(
+    judged: Project, ada: User, answering: Answering, cpu_worker: Workers
+) -> None:
+    seen: dict[str, int] = {}
+
+    def vary(body: Body) -> object:
+        text = body["messages"][1]["content"]
+        seen[text] = seen.get(text, 0) + 1
+        return completion(json.dumps({"score": 2 if seen[text] % 2 else 4}))
+
+    answering.of = vary  # type: ignore[assignment]
+    judge = judged.judges.get(engine="rubric")
+    asked = judges.try_judge(judge=judge, items=[("p", "a"), ("p", "b")], by=ada, repeats=2)
+    assert repeat_noise(asked) is None
+    # Rewards 0.25 and 0.75 twice: the deviation of each pair is sqrt(2 * 0.25**2 / 1).
+    assert repeat_noise(ended(asked)) == pytest.approx(2**0.5 / 4)
+
+
+def test_the_page_shows_settings_and_a_trial(judged: Project, ada: User, client: Client) -> None:
+    judge = judged.judges.get(engine="rubric")
+    client.force_login(ada)
+    page = client.post(
+        reverse("try-judge", args=[judged.slug, judge.pk]),
+        {"prompt": "How do I mend a sail?", "completion": "<b>Sew</b> it."},
+        follow=True,
+    )
+    text = page.content.decode()
+    assert "Waiting for a worker" in text and "&lt;b&gt;Sew" in text
+    trial = JudgeTrial.objects.get()
+    judges.end_trial(trial, results=[[{"raw": 4.5, "reply": "<i>4.5</i>", "reason": "fine"}]])
+    text = client.get(page.redirect_chain[0][0]).content.decode()
+    assert ">4.5<" in text and "&lt;i&gt;4.5" in text
+    page = client.post(
+        reverse("try-judge", args=[judged.slug, judge.pk]), {"prompt": "x" * 100_001}
+    )
+    assert page.status_code == 422
+    for row in judged.judges.all():
+        assert client.get(reverse("judge", args=[judged.slug, row.pk])).status_code == 200

@@ -1,0 +1,50 @@
+"""Judge the texts of a trial, which belong to no run: no chunks, no lease, one attempt."""
+
+import logging
+import traceback
+from typing import Any
+
+from celery import shared_task
+from django.db import connection
+
+from alignment.method.errors import MoraError
+from alignment.models import JudgeTrial
+from alignment.services import judges
+from workers import judging, slots
+from workers.child import ChildDied, Stopped
+
+log = logging.getLogger(__name__)
+
+
+@shared_task(name="workers.try_judge", ignore_result=True)  # type: ignore[untyped-decorator]
+def try_judge(trial_id: int) -> None:
+    """Run a waiting trial; whatever happens, it ends and says how."""
+    slot = slots.mine()
+    slot.busy = True
+    try:
+        if trial := judges.begin_trial(trial_id):
+            _run(trial, slot)
+    finally:
+        slot.busy = False
+        connection.close()
+
+
+def _run(trial: JudgeTrial, slot: slots.Slot) -> None:
+    def ask(spec: dict[str, Any], name: str, args: dict[str, Any]) -> Any:
+        return slot.child(spec).call(name, args, stop=slots.stopping)
+
+    prompts, completions = zip(*trial.items, strict=True)
+    try:
+        results = [
+            judging.judge(ask, trial.judge, prompts, completions, repeat).judgements
+            for repeat in range(trial.repeats)
+        ]
+    except (MoraError, ChildDied) as error:
+        judges.end_trial(trial, error=str(error))
+    except Stopped:
+        judges.end_trial(trial, error="the worker was stopped; try again")
+    except Exception as error:
+        log.error("%s failed: %s", trial, traceback.format_exc())
+        judges.end_trial(trial, error=f"unforeseen {type(error).__name__}: {error}")
+    else:
+        judges.end_trial(trial, results=results)
