@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: demo up test check clean
+.PHONY: demo up test check chaos clean
 
 demo: .venv/installed  ## the whole method once, then the console until Ctrl-C
 	@exec $(PY) manage.py demo $(ARGS)
@@ -21,6 +21,11 @@ check: .venv/installed-dev
 	.venv/bin/lint-imports
 	$(PY) manage.py makemigrations --check --dry-run
 	$(PY) manage.py check --fail-level WARNING
+
+# KILLS=50 is the default; SEED= draws the same strikes again; ARGS=--control runs plain Celery.
+KILLS ?= 50
+chaos: .venv/installed-dev  ## kills, pauses and cancels at random instants, and what came of it
+	@exec $(PY) -m tests.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 # var holds the database and the artifacts: removing that is up to its owner.
 clean:

@@ -1,7 +1,7 @@
 """The hand-off to the workers: a doorbell rung on commit, by task name.
 
-A lost bell does no harm, since the sweeper rings again; so a broker that is away is logged, not
-raised.
+A lost bell does no harm, since workers look for work themselves; so a broker that is away is
+logged, not raised.
 """
 
 import logging

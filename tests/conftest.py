@@ -1,17 +1,13 @@
 """Fixtures that several packages share: a project in the sandbox's world, and real workers."""
 
 import ctypes
-import fcntl
-import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -22,9 +18,9 @@ from pytest_django import Settings
 
 from alignment.models import ENDED, Policy, Project, Run
 from mora_web.celery import app
+from tests import policy
 from tests.builders import add_prompts, make_project
 from tests.environment import BASE
-from workers.child import Child
 from workers.sandbox import world
 
 
@@ -56,9 +52,10 @@ class Workers:
         for name in names or ("gpu", "cpu", "sweeper"):
             argv = ["manage.py", "sweep"]
             if name != "sweeper":
-                slots = "1" if name == "gpu" else "2"
+                queue = name.partition("-")[0]  # gpu-2 is a second one
+                slots = "1" if queue == "gpu" else "2"
                 node = f"{name}-{os.getpid()}@%h"
-                argv = ["-m", "celery", "-A", "mora_web", "worker", "-Q", name, "-n", node]
+                argv = ["-m", "celery", "-A", "mora_web", "worker", "-Q", queue, "-n", node]
                 argv += ["--pool", "threads", "-c", slots, "--without-gossip", "--without-mingle"]
             self.running[name] = subprocess.Popen(
                 [sys.executable, *argv],
@@ -170,21 +167,7 @@ def project(db: None) -> Project:
 @pytest.fixture(scope="session")
 def sandbox_policy() -> tuple[str, str]:
     """Folder (below the artifacts) and SHA-256 of the sandbox policy, built once per source."""
-    sources = sorted((BASE / "workers" / "sandbox").glob("*.py"))
-    digest = sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-    folder = f"sandbox-{digest}"
-    path = Path(settings.ARTIFACTS) / folder
-    Path(settings.ARTIFACTS).mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        facts = path.with_suffix(".json")
-        if not facts.exists():
-            child = Child({"engine": "sandbox-builder", "threads": 2}, lambda line: None)
-            args = {"directory": str(path), "seed": 1}
-            built = child.call("build", args, stop=threading.Event())
-            child.end()
-            facts.write_text(json.dumps(built))
-        return folder, json.loads(facts.read_text())["sha256"]
+    return policy.sandbox_policy(Path(settings.ARTIFACTS))
 
 
 @pytest.fixture

@@ -4,13 +4,29 @@ import json
 from hashlib import sha256
 from typing import Any
 
-from alignment.models import Pair, Policy, Rollout, Run, Score, Verdict
+from alignment.models import Pair, Policy, Review, Rollout, Run, Score, Verdict
 
 
 def outcome_of(run: Run) -> str:
-    """SHA-256 over the run's rollouts, scores, verdicts, pairs and adapters."""
-    rows = [*_rollouts(run), *_scores(run), *_verdicts(run), *_pairs(run), *_adapters(run)]
-    return sha256("\n".join(sorted(json.dumps(row) for row in rows)).encode()).hexdigest()
+    """SHA-256 over the run's rollouts, scores, verdicts, reviews, pairs and adapters."""
+    return hash_of(rows_of(run))
+
+
+def hash_of(rows: list[str]) -> str:
+    return sha256("\n".join(rows).encode()).hexdigest()
+
+
+def rows_of(run: Run) -> list[str]:
+    """Every row of the outcome as JSON, sorted; each begins with what it is."""
+    tables = {
+        "rollout": _rollouts(run),
+        "score": _scores(run),
+        "verdict": _verdicts(run),
+        "review": _reviews(run),
+        "pair": _pairs(run),
+        "adapter": _adapters(run),
+    }
+    return sorted(json.dumps([name, *row]) for name, rows in tables.items() for row in rows)
 
 
 def _rollouts(run: Run) -> list[Any]:
@@ -27,6 +43,12 @@ def _scores(run: Run) -> list[Any]:
 def _verdicts(run: Run) -> list[Any]:
     columns = ("stage__position", "prompt__key", "verdict", "missing", "counts", "ceiling")
     return list(Verdict.objects.filter(stage__run=run).values_list(*columns))
+
+
+def _reviews(run: Run) -> list[Any]:
+    columns = ("item__stage__position", "item__prompt__key", "reviewer__name")
+    reviews = Review.objects.filter(item__stage__run=run)
+    return list(reviews.values_list(*columns, "decision", "edited_text", "reason", "words"))
 
 
 def _pairs(run: Run) -> list[Any]:

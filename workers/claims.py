@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
 from alignment import lifecycle
@@ -54,6 +54,17 @@ class Claim:
     index: int
     items: list[int]
     size: int
+
+
+def next_stage(queue: str) -> Stage | None:
+    """The oldest stage of the queue that has something to claim, or is still to be planned."""
+    earlier = Chunk.objects.filter(
+        stage=OuterRef("stage"), part__lt=OuterRef("part"), state__in=(State.OPEN, State.CLAIMED)
+    )
+    free = Chunk.objects.filter(~Exists(earlier), stage=OuterRef("pk"), state=State.OPEN)
+    begun = Q(status=Status.RUNNING) & Exists(free)
+    live = Stage.objects.filter(Q(status=Status.QUEUED) | begun, queue=queue)
+    return live.order_by("queued_at").first()
 
 
 def claim(stage_id: int, owner: str) -> Claim | None:

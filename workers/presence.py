@@ -1,32 +1,32 @@
-"""Says that a worker process lives, and ends its work in time when it is told to end.
+"""Says that a worker process lives, finds it work when no bell comes, and ends its work in time.
 
-A side thread writes the heartbeat. On SIGTERM the worker's slots stop, give their claims back and
-end their children; what was in the middle is done again by somebody else.
+A side thread writes the heartbeat and looks for something to claim: the broker may be empty, slow
+or gone, and coming back to it can take Celery half a minute. On SIGTERM the worker's slots stop,
+give their claims back and end their children; what was in the middle is done again by somebody
+else.
 """
 
 import logging
 import threading
 from typing import Any
 
-from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
+from celery import current_app
+from celery.signals import celeryd_after_setup, worker_shutdown, worker_shutting_down
 from django.db import DatabaseError, connection
 from django.db.models.functions import Now
 
 from alignment.models import Worker
-from workers import slots
+from workers import claims, slots
 from workers.logs import stage_log
 
 log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 1.0
 
 
-@worker_ready.connect  # type: ignore[untyped-decorator]
-def begin(sender: Any, **_: Any) -> None:
-    queues = ",".join(sorted(queue.name for queue in sender.task_consumer.queues))
-    facts = {"queue": queues, "slots": sender.controller.concurrency}
-    threading.Thread(
-        target=_beat, args=(sender.hostname, facts), name="presence", daemon=True
-    ).start()
+@celeryd_after_setup.connect  # type: ignore[untyped-decorator]
+def begin(sender: str, instance: Any, **_: Any) -> None:
+    """Before the worker has reached its broker: it helps without one too."""
+    threading.Thread(target=_beat, args=(instance,), name="presence", daemon=True).start()
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
@@ -44,12 +44,28 @@ def leave(sender: Any, **_: Any) -> None:
         log.warning("left without saying so, the database is away: %s", error)
 
 
-def _beat(name: str, facts: dict[str, Any]) -> None:
+def _beat(worker: Any) -> None:
+    queues = sorted(worker.app.amqp.queues.consume_from)
+    facts = {"queue": ",".join(queues), "slots": worker.concurrency}
     while not slots.stopping.wait(HEARTBEAT_SECONDS):
         try:
             Worker.objects.update_or_create(
-                name=name, defaults={**facts, "busy": slots.busy(), "heartbeat_at": Now()}
+                name=worker.hostname,
+                defaults={**facts, "busy": slots.busy(), "heartbeat_at": Now()},
             )
+            for queue in queues:
+                if slots.busy() < worker.concurrency:
+                    _look(queue, worker.pool)
         except DatabaseError as error:
             log.warning("no heartbeat, the database is away: %s", error)
         connection.close()
+
+
+def _look(queue: str, pool: Any) -> None:
+    """Ring our own bell when there is work; it may ring once too often, as any bell may."""
+    if stage := claims.next_stage(queue):
+        pool.apply_async(current_app.tasks["workers.help"], (stage.pk,), callback=_forget)
+
+
+def _forget(result: Any) -> None:
+    """Nobody waits for a bell's result."""

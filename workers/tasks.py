@@ -2,7 +2,7 @@
 
 A helper plans the stage if nobody has, claims its chunks until none is left, and then looks for
 another stage of its queue. One wrapper handles every error of a stage's work. Bells may be lost,
-doubled or late without harm.
+doubled or late without harm: `presence` looks for work once a second.
 """
 
 import logging
@@ -38,20 +38,12 @@ def help(stage_id: int) -> None:
         stage = Stage.objects.filter(pk=stage_id).first()
         while stage is not None and not slots.stopping.is_set():
             help_with(stage, slot)
-            stage = _next_stage(stage.queue)
+            stage = claims.next_stage(stage.queue)
     except (OperationalError, InterfaceError) as error:
-        log.warning("the database is away, the sweeper will ring again: %s", error)
+        log.warning("the database is away, work goes on when it is back: %s", error)
     finally:
         slot.busy = False
         connection.close()
-
-
-def _next_stage(queue: str) -> Stage | None:
-    """The oldest stage of the queue that has something to claim, or is still to be planned."""
-    live = Stage.objects.filter(queue=queue)
-    queued = live.filter(status=Status.QUEUED)
-    running = live.filter(status=Status.RUNNING, chunks__state=Chunk.State.OPEN)
-    return (queued | running).distinct().order_by("queued_at").first()
 
 
 def help_with(stage: Stage, slot: slots.Slot) -> None:

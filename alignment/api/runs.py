@@ -36,7 +36,7 @@ def validate_run(request: Request, slug: Slug, body: ConfigIn) -> dict[str, Any]
         runs.check_config(project, config)
     except runs.BadConfig as error:
         return {"errors": error.errors, "warnings": []}
-    return {"errors": {}, "warnings": runs.warnings(config)}
+    return {"errors": {}, "warnings": runs.warnings(project, config)}
 
 
 @router.post("/projects/{slug}/runs", response={201: RunWhole})

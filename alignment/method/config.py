@@ -70,7 +70,9 @@ class MiningConfig(Frozen):
 
 
 class RewriteConfig(Frozen):
-    strategy: Literal["fuse", "none"] = "fuse"
+    """`fuse` is MORA; the others are the arms it is compared with (`none`: original prompts)."""
+
+    strategy: Literal["fuse", "elaborate", "paraphrase", "none"] = "fuse"
     rewriter: Name = Field("sandbox", description="the sandbox's, or a rewriter of the project")
     candidates: int = Field(4, ge=1, le=64, description="most candidates asked per mined prompt")
     keep_at_least: Share = Field(0.5, description="share of the original's key terms kept")
@@ -95,12 +97,21 @@ class ReviewConfig(Frozen):
 
 
 class PairConfig(Frozen):
-    rule: Literal["max_margin"] = "max_margin"
+    """How pairs are chosen; `rs_dpo` reads tau and eta and takes every pair that they allow, the
+    other rules read margin_at_least and pairs_per_prompt."""
+
+    rule: Literal["max_margin", "rs_dpo", "max_min"] = "max_margin"
     margin_at_least: float = Field(0.1, ge=0, le=1)
     pairs_per_prompt: int = Field(4, ge=1, le=512)
+    tau: float = Field(0.1, gt=0, le=100, description="rs_dpo: sigmoid(gap / tau) is at least eta")
+    eta: float = Field(0.85, gt=0.5, lt=1, description="rs_dpo: 0.85 at tau 0.1 is a gap of 0.173")
     consistent: bool = Field(True, description="no dimension of chosen below rejected")
+    keep_aligned: bool = Field(True, description="no dimension aligned in an earlier round falls")
     chosen_passes: bool = Field(False, description="chosen passes every bar")
     length_gap_at_most: int | None = Field(None, ge=0, description="tokens")
+    prompt: Literal["rewrite", "original", "both"] = Field(
+        "rewrite", description="prompt trained on; under the original, completions are judged again"
+    )
 
 
 class TrainConfig(Frozen):
@@ -109,6 +120,15 @@ class TrainConfig(Frozen):
     beta: float = Field(0.1, gt=0)
     learning_rate: float = Field(1e-4, gt=0, le=1)
     epochs: int = Field(2, ge=1, le=100)
+    steps: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="optimizer steps, for equal budgets; none is by epochs",
+    )
+    pairs_share: float = Field(
+        1.0, gt=0, le=1, description="seeded share of the pairs; a smaller one lies within a larger"
+    )
     batch_pairs: int = Field(8, ge=1, le=4096, description="pairs per optimizer step")
     max_length: int = Field(1024, ge=8, le=1_048_576, description="tokens of a whole pair member")
     lora_r: int = Field(16, ge=1, le=4096)

@@ -68,7 +68,9 @@ def settings(config: RunConfig, kind: str, number: int) -> dict[str, Any]:
     if kind == "review":
         return {"review": _decisive(whole["review"]), "seed": config.seed}
     if kind == "pair":
-        return {"pair": whole["pair"], "dimensions": whole["dimensions"], **_aim(whole, number)}
+        again = {} if config.pair.prompt == "rewrite" else {"judges": whole["judges"]}
+        aim = _aim(whole, number)
+        return {"pair": whole["pair"], "dimensions": whole["dimensions"], **again, **aim}
     if kind == "train":
         return {"train": whole["train"], "seed": config.seed}
     if kind == "evaluate":

@@ -5,7 +5,7 @@ Percentile intervals of means over values that are not NaN. Which figures are re
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,6 +62,26 @@ def resample_counts(units: int, resamples: int, *, seed: int) -> Iterator[Floats
         drawn = rng.integers(units, size=(size, units)) + units * np.arange(size)[:, None]
         times = np.bincount(drawn.ravel(), minlength=size * units)
         yield times.reshape(size, units).astype(np.float64)
+
+
+def drawn_sums(
+    columns: Sequence[Floats], parent: ArrayLike, *, seed: int, resamples: int = RESAMPLES
+) -> Floats:
+    """Sums (resamples, C) of columns (S, P) over seeds and parents drawn with replacement.
+
+    A value that is NaN counts as 0.
+    """
+    group, groups = group_of(parent)
+    by_group = [sums_by_group(np.nan_to_num(c).T, group, groups) for c in columns]
+    S = len(columns[0])
+    seeds = np.random.default_rng([seed, 1]).integers(S, size=(resamples, S))
+    draws, start = [], 0
+    for weights in resample_counts(groups, resamples, seed=seed):
+        chosen = seeds[start : start + len(weights)]
+        sums = [np.take_along_axis(weights @ b, chosen, axis=1).sum(axis=1) for b in by_group]
+        draws.append(np.stack(sums, axis=1))
+        start += len(weights)
+    return np.concatenate(draws) if draws else np.empty((0, len(columns)))
 
 
 def interval(drawn: Floats) -> tuple[float, float] | None:

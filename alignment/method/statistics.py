@@ -20,11 +20,10 @@ from alignment.method.resampling import (
     Estimate,
     blocks,
     clustered_means,
+    drawn_sums,
     estimate,
     group_of,
     ratios,
-    resample_counts,
-    sums_by_group,
 )
 
 FLIPS = 9999
@@ -115,20 +114,11 @@ def paired_difference(
     Cells without both values are left out. `parent` is (prompts,).
     """
     change = _differences(first, second)
-    group, groups = group_of(parent)
     valid = np.isfinite(change)
-    sums = sums_by_group(np.where(valid, change, 0.0).T, group, groups)
-    counts = sums_by_group(valid.astype(np.float64).T, group, groups)
-    seeds = np.random.default_rng([seed, 1]).integers(len(change), size=(resamples, len(change)))
-    draws, start = [], 0
-    for weights in resample_counts(groups, resamples, seed=seed):
-        chosen = seeds[start : start + len(weights)]
-        total = np.take_along_axis(weights @ sums, chosen, axis=1).sum(axis=1)
-        number = np.take_along_axis(weights @ counts, chosen, axis=1).sum(axis=1)
-        draws.append(ratios(total, number))
-        start += len(weights)
-    drawn = np.concatenate(draws) if draws else np.empty(0)
-    return estimate(change[valid], drawn, parents=int(counts.any(axis=1).sum()))
+    columns = [np.where(valid, change, 0.0), valid.astype(np.float64)]
+    totals = drawn_sums(columns, parent, seed=seed, resamples=resamples)
+    parents = len(np.unique(np.asarray(parent)[valid.any(axis=0)]))
+    return estimate(change[valid], ratios(totals[:, 0], totals[:, 1]), parents=parents)
 
 
 def sign_flip_p(

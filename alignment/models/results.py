@@ -37,6 +37,9 @@ class Rollout(models.Model):
     tokens = models.PositiveIntegerField(null=True)
     finish_reason = models.CharField(max_length=20)
     seed = models.BigIntegerField(null=True)
+    refused = models.BooleanField(
+        null=True, help_text="evaluation: the wording declines, by the rule `refusal`"
+    )
 
     class Meta:
         ordering = ("id",)
@@ -95,6 +98,9 @@ class RewriteAttempt(models.Model):
     stage = models.ForeignKey(Stage, models.CASCADE, related_name="attempts")
     parent = models.ForeignKey(Prompt, models.CASCADE, related_name="attempts")
     index = models.PositiveIntegerField()
+    strategy = models.CharField(
+        max_length=20, blank=True, help_text="what was asked for; to elaborate, fusing comes first"
+    )
     reply = models.TextField()
     text = models.TextField(blank=True)
     checks = models.JSONField(help_text="name, passed and detail of each acceptance check")

@@ -168,7 +168,7 @@ def _checks(item: ReviewItem) -> list[dict[str, Any]]:
     attempts = RewriteAttempt.objects.filter(
         stage=item.prompt.stage_id, parent=item.prompt.parent, accepted=True
     )
-    attempt = attempts.order_by("index").first()
+    attempt = attempts.order_by("-index").first()  # to elaborate, fusing came first
     return list(attempt.checks) if attempt else []
 
 

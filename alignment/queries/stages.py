@@ -43,7 +43,11 @@ def _rewritten(facts: Facts) -> str:
 
 
 def _paired(facts: Facts) -> str:
-    return f"{facts['pairs']:,} pairs" if "pairs" in facts else ""
+    gap = facts.get("implied_gap")
+    return _join(
+        f"{facts['pairs']:,} pairs" if "pairs" in facts else "",
+        f"tau and eta ask for a gap of {gap:.3f}" if gap is not None else "",
+    )
 
 
 def _trained(facts: Facts) -> str:

@@ -130,11 +130,23 @@ def _seeds(project: Project, set_name: str) -> "Any":
     )
 
 
-def warnings(config: RunConfig) -> list[str]:
-    """What a researcher should know before starting: judges that pair and evaluate alike."""
-    both = [d for d in config.dimensions if config.judges[d] == config.evaluate.judges[d]]
-    return [
-        f"{name}: judge {config.judges[name]!r} both pairs and evaluates, so its own errors count"
-        " as gains"
-        for name in both
-    ]
+def warnings(project: Project, config: RunConfig) -> list[str]:
+    """What a researcher should know before starting: evaluation judges that also pair, by name or
+    as the same rule or model under another name."""
+    found = []
+    family = {judge.name: _family(judge) for judge in project.judges.all()}
+    pairing = {family.get(name): name for name in config.judges.values()}
+    for dimension, name in config.evaluate.judges.items():
+        ends = "so its own errors count as gains"
+        twin = pairing.get(family.get(name)) if family.get(name) else None
+        if name in config.judges.values():
+            found.append(f"{dimension}: judge {name!r} both pairs and evaluates, {ends}")
+        elif twin:
+            found.append(f"{dimension}: {name!r} evaluates with what {twin!r} pairs with, {ends}")
+    return found
+
+
+def _family(judge: Judge) -> str:
+    """What a judge judges with: its rule or its model, whatever its name; empty for neither."""
+    model = judge.settings.get("model", "")
+    return judge.rule or str(model.get("model", "") if isinstance(model, dict) else model)

@@ -22,7 +22,7 @@ def new_run(request: Request, slug: str) -> HttpResponse:
         values = with_rounds_changed(form.values(), change)
         return _page(request, RunForm(project, values=values))
     if form.is_valid():
-        asked = runs.warnings(form.config) if form.config else []
+        asked = runs.warnings(project, form.config) if form.config else []
         if asked and "confirmed" not in request.POST:
             return _page(request, form, asked)
         if run := _create(request, form):

@@ -44,7 +44,7 @@ def run_page(request: Request, slug: str, run_id: int) -> HttpResponse:
 
 def _warnings(run: Run) -> list[str]:
     with suppress(verbs.BadConfig):  # an older run's, from when a configuration was another
-        return verbs.warnings(verbs.parse_config(run.config))
+        return verbs.warnings(run.project, verbs.parse_config(run.config))
     return []
 
 

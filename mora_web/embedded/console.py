@@ -2,8 +2,11 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from mora_web.embedded import postgres
 from mora_web.embedded.member import Process
 from mora_web.embedded.surroundings import SetupError
 
@@ -45,3 +48,20 @@ def _python(name: str, *argv: str) -> Process:
 
 
 MIGRATE = _python("migrate", "manage.py", "migrate", "--noinput")
+
+
+@contextmanager
+def with_database() -> Iterator[None]:
+    """The console's database answers inside; an embedded one that was not running is stopped
+    again. Raises SetupError."""
+    if os.environ.get("DATABASE_URL"):
+        yield
+        return
+    place = postgres.location(BASE)
+    found = postgres.adopt(place)
+    postgres.start(place)
+    try:
+        yield
+    finally:
+        if not found:
+            postgres.stop(place)

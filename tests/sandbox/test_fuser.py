@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from alignment.method.errors import MoraError
 from alignment.method.fusion import Harm, Limits, accepted, check_rewrite, parse_reply
 from workers.sandbox.answers import wishes_in
 from workers.sandbox.fuser import rewrite
@@ -70,8 +69,3 @@ def test_nearly_every_xstest_prompt_gets_an_acceptable_candidate() -> None:
     found = zip(texts, fused(texts, ["helpful"]), strict=True)
     good = [any(passes(text, reply) for reply in replies) for text, replies in found]
     assert len(good) == 450 and sum(good) > 430
-
-
-def test_another_strategy_is_refused() -> None:
-    with pytest.raises(MoraError, match="'elaborate'"):
-        rewrite([STEAL], [["helpful"]], [[]], "elaborate", 1, [1])

@@ -11,6 +11,7 @@ from alignment.forms import RunForm
 from alignment.method.config import RunConfig
 from alignment.models import Policy, Project, Run
 from alignment.run_values import defaults, flat, with_rounds_changed
+from alignment.services.runs import warnings
 from tests.builders import add_prompts, config_of
 
 
@@ -232,3 +233,13 @@ def test_an_unknown_run_to_clone_gives_the_defaults(
     page = researcher.get(reverse("new-run", args=[project.slug]), {"from": source})
     assert page.status_code == 200
     assert page.context["form"]["seed"].value() == 1
+
+
+def test_a_judge_of_the_same_rule_under_another_name_is_warned_of(project: Project) -> None:
+    judge = project.judges.get(name="sandbox-helpful-eval")
+    config = config_of()
+    assert warnings(project, config) == []
+    judge.rule = "sandbox-helpful"
+    judge.save()
+    (sentence,) = warnings(project, config)
+    assert "'sandbox-helpful-eval' evaluates with what 'sandbox-helpful' pairs with" in sentence

@@ -1,4 +1,5 @@
-"""The `sandbox-fuser` rewriter: writes the missing dimensions' intents into a prompt, by grammar.
+"""The `sandbox-fuser` rewriter: writes the missing dimensions' intents into a prompt, by grammar,
+or rewrites it by one of the strategies that fusion is compared with.
 
 It stands where an LLM rewriter will: its replies are raw JSON texts, and about one in seven is
 poor in a way that a language model's would be, for the acceptance checks to find. It exercises the
@@ -10,6 +11,7 @@ import random
 
 from alignment.method.errors import MoraError
 from workers.engines.engine import Engine, Spec
+from workers.sandbox import strategies
 from workers.sandbox.answers import answer
 from workers.sandbox.world import CUES, Activity, activities_in, cue
 
@@ -51,22 +53,40 @@ def rewrite(
     strategy: str,
     candidates: int,
     seeds: list[int],
+    lengths: list[int] | None = None,
 ) -> list[list[str]]:
     """Per prompt `candidates` raw replies, each meant to be a JSON object with a `prompt`.
 
-    Raises MoraError on a strategy other than `fuse`. `attained` is for strategies that need it.
+    lengths: words that an elaborated prompt is to have. Raises MoraError on a strategy other than
+    `fuse`, `elaborate` and `paraphrase`.
     """
-    if strategy != "fuse":
-        raise MoraError(f"The sandbox's rewriter cannot {strategy!r}; use the strategy 'fuse'.")
+    if strategy not in ("fuse", "elaborate", "paraphrase"):
+        raise MoraError(f"The sandbox's rewriter knows no strategy {strategy!r}.")
+    items = zip(prompts, missing, attained, lengths or [0] * len(prompts), seeds, strict=True)
     return [
-        [_reply(random.Random(f"{seed} {j}"), text, wanted) for j in range(candidates)]
-        for text, wanted, seed in zip(prompts, missing, seeds, strict=True)
+        [
+            _reply(random.Random(f"{seed} {j}"), strategy, text, wanted, kept, length)
+            for j in range(candidates)
+        ]
+        for text, wanted, kept, length, seed in items
     ]
 
 
-def _reply(rng: random.Random, text: str, missing: list[str]) -> str:
+def _reply(
+    rng: random.Random,
+    strategy: str,
+    text: str,
+    missing: list[str],
+    attained: list[str],
+    length: int,
+) -> str:
     if rng.random() < POOR:
         return rng.choice((_broken, _unchanged, _forgetful, _answering, _telling))(rng, text)
+    if strategy == "elaborate":
+        wishes = {d: list(WISHES.get(d, [OTHER.format(dimension=d)])) for d in attained}
+        return json.dumps({"prompt": strategies.elaborate(rng, text, attained, length, wishes)})
+    if strategy == "paraphrase":
+        return json.dumps({"prompt": strategies.paraphrase(rng, text)})
     return json.dumps({"prompt": fuse(rng, text, missing)})
 
 

@@ -1,10 +1,10 @@
 """Evaluate: the run's policy on held-out prompts, by judges that took no part in pairing.
 
 Part 0 samples, the parts after it score what part 0 sampled; the chunks of all are the same
-prompts.
+prompts. Part 1 also notes which rollouts refuse, since a policy that refuses everything is safe.
 """
 
-from alignment.models import Evaluation, Prompt, Sampling, Stage
+from alignment.models import Evaluation, Prompt, Rollout, Sampling, Stage
 from workers import store
 from workers.stages import sampling, scoring
 from workers.stages.job import ChunkPlan, Job, Outcome, Write
@@ -27,7 +27,33 @@ def work(job: Job) -> Write:
     if job.claim.part == 0:
         return sampling.sample(job, job.stage.sampling)
     judges = job.stage.config["evaluate"]["judges"]
-    return scoring.score(job, job.stage, judges, first_part=1)
+    score = scoring.score(job, job.stage, judges, first_part=1)
+    refused = refusals(job) if job.claim.part == 1 else {}
+
+    def write() -> None:
+        score()
+        for declines in (True, False):
+            chosen = [pk for pk, found in refused.items() if found is declines]
+            Rollout.objects.filter(pk__in=chosen).update(refused=declines)
+
+    return write
+
+
+def refusals(job: Job) -> dict[int, bool]:
+    """Which of the chunk's rollouts decline, by the rule `refusal`; empty ones are left out."""
+    rollouts = list(
+        Rollout.objects.filter(
+            sampling__stage=job.stage, prompt_id__in=job.claim.items
+        ).select_related("prompt")
+    )
+    args = {
+        "rule": "refusal",
+        "prompts": [r.prompt.text for r in rollouts],
+        "completions": [r.text for r in rollouts],
+    }
+    replies = job.call({"engine": "rules"}, "judge", args)
+    found = zip(rollouts, replies, strict=True)
+    return {r.pk: bool(reply["raw"]) for r, reply in found if reply["raw"] is not None}
 
 
 def finish(stage: Stage) -> Outcome:

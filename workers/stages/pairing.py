@@ -1,22 +1,60 @@
-"""Pair: max-margin selection on the rollouts of each rewrite, with the yield of every filter."""
+"""Pair: selection among the rollouts of each rewrite, with the yield of every filter.
+
+A pair trained under the original prompt needs scores given under it: the completions are judged
+again there, kept as rollouts of the original with those scores, and every filter reads them.
+"""
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from alignment.method.records import PromptScores
-from alignment.method.selection import SelectionRule, select_pairs
-from alignment.models import Pair, Prompt, Stage
-from workers import store
-from workers.stages.job import ChunkPlan, Job, Outcome, Write, before, cut
+import numpy as np
+
+from alignment.method.records import Dimension, Floats, PromptScores
+from alignment.method.selection import Selected, SelectionRule, implied_gap, select_pairs
+from alignment.models import Judge, Pair, Prompt, Rollout, Sampling, Stage
+from workers import judging, store
+from workers.stages.job import ChunkPlan, Job, Outcome, Write, before, cut, policy_before
 
 CHUNK_PROMPTS = 500
+CHUNK_JUDGED = 64
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Group:
+    """Rollouts under one prompt with raw scores (n, K); `replies` where they were judged anew."""
+
+    prompt_id: int
+    rollouts: Sequence[Rollout]
+    raw: Floats
+    replies: Sequence[list[dict[str, Any]]] = ()
 
 
 def plan(stage: Stage) -> list[ChunkPlan]:
     sampled = before(stage, "resample").source
     items = [item for chunk in sampled.chunks.all() for item in chunk.items]
     keys = dict(Prompt.objects.filter(pk__in=items).values_list("pk", "key"))
-    chunks = cut(sorted(items, key=lambda item: keys[item]), CHUNK_PROMPTS)
+    judged = stage.config["pair"]["prompt"] != "rewrite"
+    if judged:
+        _open_sampling(stage, sampled)
+    size = CHUNK_JUDGED if judged else CHUNK_PROMPTS
+    chunks = cut(sorted(items, key=lambda item: keys[item]), size)
     return [ChunkPlan(index=i, items=c, size=len(c)) for i, c in enumerate(chunks)]
+
+
+def _open_sampling(stage: Stage, sampled: Stage) -> None:
+    """Where the completions as answers to the originals go."""
+    policy = policy_before(stage)
+    Sampling.objects.create(
+        project=stage.run.project,
+        stage=stage,
+        policy=policy,
+        policy_sha256=policy.sha256,
+        params={"answers_of": sampled.pk, "judged_under": "original"},
+        engine=sampled.sampling.engine,
+        engine_version=sampled.sampling.engine_version,
+    )
 
 
 def work(job: Job) -> Write:
@@ -26,33 +64,17 @@ def work(job: Job) -> Write:
     names = before(stage, "rescore").config["judges"]
     judges = store.judges(project, [names[d.name] for d in dims])
     rule = rule_of(stage)
-    scored = store.scored(before(stage, "resample"), job.claim.items, judges)
-    pairs: list[Pair] = []
-    left: Counter[str] = Counter()
-    for prompt_id in job.claim.items:
-        rollouts = scored[prompt_id].rollouts
-        selected = select_pairs(
-            PromptScores(dims=dims, raw=scored[prompt_id].raw),
-            rule,
-            texts=[r.text for r in rollouts],
-            cut=[r.finish_reason == "length" for r in rollouts],
-            lengths=[r.tokens or 0 for r in rollouts],
-        )
-        left.update(selected.left)
-        pairs += [
-            Pair(
-                stage=stage,
-                prompt_id=prompt_id,
-                chosen=rollouts[p.chosen],
-                rejected=rollouts[p.rejected],
-                margin=p.margin,
-                gaps={d.name: g for d, g in zip(dims, p.gaps, strict=True)},
-            )
-            for p in selected.pairs
-        ]
+    groups = _groups(job, judges)
+    selected = [_selected(group, dims, rule) for group in groups]
 
     def write() -> None:
-        Pair.objects.bulk_create(pairs)
+        for group, found in zip(groups, selected, strict=True):
+            if group.replies:
+                _write_judged(group, judges)
+            Pair.objects.bulk_create(_pairs(stage, group, found, dims))
+        left: Counter[str] = Counter()
+        for found in selected:
+            left.update(found.left)
         known = Stage.objects.select_for_update().get(pk=stage.pk)
         known.facts["yield"] = _added(known.facts.get("yield", {}), left)
         known.save(update_fields=("facts",))
@@ -60,14 +82,84 @@ def work(job: Job) -> Write:
     return write
 
 
+def _groups(job: Job, judges: list[Judge]) -> list[_Group]:
+    """The chunk's rollouts under the prompts that pairs are to be trained on."""
+    under = job.stage.config["pair"]["prompt"]
+    scored = store.scored(before(job.stage, "resample"), job.claim.items, judges)
+    groups = []
+    for prompt in job.prompts():
+        own = scored[prompt.pk]
+        if under != "original":
+            groups.append(_Group(prompt_id=prompt.pk, rollouts=own.rollouts, raw=own.raw))
+        if under != "rewrite" and own.rollouts:
+            groups.append(_judged_again(job, prompt, own.rollouts, judges))
+    return groups
+
+
+def _judged_again(
+    job: Job, rewrite: Prompt, rollouts: Sequence[Rollout], judges: list[Judge]
+) -> _Group:
+    """The completions as answers to the original, which the rewrite's parent is."""
+    original = rewrite.parent
+    assert original is not None, f"prompt {rewrite.pk} is no rewrite"
+    sampling = job.stage.sampling
+    completions = [r.text for r in rollouts]
+    prompts = [original.text] * len(completions)
+    replies = [judging.judge(job.call, j, prompts, completions).judgements for j in judges]
+    values = [[np.nan if r["raw"] is None else r["raw"] for r in column] for column in replies]
+    copies = [
+        Rollout(
+            sampling=sampling,
+            prompt=original,
+            index=r.index,
+            text=r.text,
+            tokens=r.tokens,
+            finish_reason=r.finish_reason,
+            seed=r.seed,
+        )
+        for r in rollouts
+    ]
+    raw = np.array(values, dtype=np.float64).T
+    return _Group(prompt_id=original.pk, rollouts=copies, raw=raw, replies=replies)
+
+
+def _selected(group: _Group, dims: tuple[Dimension, ...], rule: SelectionRule) -> Selected:
+    return select_pairs(
+        PromptScores(dims=dims, raw=group.raw),
+        rule,
+        texts=[r.text for r in group.rollouts],
+        cut=[r.finish_reason == "length" for r in group.rollouts],
+        lengths=[r.tokens or 0 for r in group.rollouts],
+    )
+
+
+def _write_judged(group: _Group, judges: list[Judge]) -> None:
+    rollouts = Rollout.objects.bulk_create(group.rollouts)
+    for judge, replies in zip(judges, group.replies, strict=True):
+        store.write_scores(judge, [r.pk for r in rollouts], replies)
+
+
+def _pairs(stage: Stage, group: _Group, found: Selected, dims: tuple[Dimension, ...]) -> list[Pair]:
+    return [
+        Pair(
+            stage=stage,
+            prompt_id=group.prompt_id,
+            chosen=group.rollouts[p.chosen],
+            rejected=group.rollouts[p.rejected],
+            margin=p.margin,
+            gaps={d.name: g for d, g in zip(dims, p.gaps, strict=True)},
+        )
+        for p in found.pairs
+    ]
+
+
 def rule_of(stage: Stage) -> SelectionRule:
     """The selection rule of the stage's settings."""
     asked = stage.config
+    pair = {k: v for k, v in asked["pair"].items() if k not in ("prompt", "keep_aligned")}
+    kept = asked["aligned"] if asked["pair"]["keep_aligned"] else ()
     return SelectionRule(
-        **asked["pair"],
-        weights=asked["weights"],
-        focus=asked["focus"],
-        aligned=tuple(asked["aligned"]),
+        **pair, weights=asked["weights"], focus=asked["focus"], aligned=tuple(kept)
     )
 
 
@@ -79,4 +171,8 @@ def _added(known: dict[str, int], left: Counter[str]) -> dict[str, int]:
 def finish(stage: Stage) -> Outcome:
     pairs = stage.pairs.count()
     empty = "" if pairs else f"no pair among the rollouts of {stage.total} rewrites"
-    return Outcome(empty=empty, facts={"pairs": pairs})
+    facts: dict[str, Any] = {"pairs": pairs}
+    asked = stage.config["pair"]
+    if asked["rule"] == "rs_dpo":
+        facts["implied_gap"] = implied_gap(asked["tau"], asked["eta"])
+    return Outcome(empty=empty, facts=facts)

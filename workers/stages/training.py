@@ -5,6 +5,8 @@ Metrics are rows as they come, each under the claim's fence.
 """
 
 import shutil
+from collections.abc import Iterable, Sequence
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from django.conf import settings
 from django.db import transaction
 
 from alignment import lifecycle
+from alignment.method.seeds import seed_of
 from alignment.models import Pair, Policy, Prompt, Stage, TrainingStep
 from workers import claims, specs
 from workers.stages.job import ChunkPlan, Job, Outcome, Write, before, policy_before
@@ -29,7 +32,9 @@ def plan(stage: Stage) -> list[ChunkPlan]:
 def steps_of(stage: Stage) -> int:
     """Optimizer steps that the stage will take."""
     train = stage.config["train"]
-    pairs = before(stage, "pair").source.pairs.count()
+    if train["steps"]:
+        return int(train["steps"])
+    pairs = share_size(before(stage, "pair").source.pairs.count(), train["pairs_share"])
     per_epoch = -(-pairs // train["batch_pairs"])
     return int(per_epoch * train["epochs"])
 
@@ -40,10 +45,12 @@ def work(job: Job) -> Write:
     folder = Path("runs") / str(stage.run_id) / f"stage-{stage.position}"
     if not stage.training_steps.exists():  # what lies there is not this stage's
         shutil.rmtree(settings.ARTIFACTS / folder, ignore_errors=True)
-    pairs = before(stage, "pair").source.pairs.select_related("prompt", "chosen", "rejected")
+    found = before(stage, "pair").source.pairs.select_related("prompt", "chosen", "rejected")
+    ordered = found.order_by("prompt__key", "chosen__index", "rejected__index")
+    pairs = [_pair(p) for p in pairs_to_train_on(stage, ordered)]
     args = {
-        "pairs": [_pair(p) for p in pairs.order_by("prompt__key", "chosen__index")],
-        "config": stage.config["train"],
+        "pairs": pairs,
+        "config": config_of(stage),
         "seed": stage.config["seed"],
         "directory": str(settings.ARTIFACTS / folder),
         "probes": [p.text for p in _probes(stage)],
@@ -68,6 +75,40 @@ def work(job: Job) -> Write:
         Stage.objects.filter(pk=stage.pk).update(facts=_facts(result), done=0, total=size)
 
     return write
+
+
+def pairs_to_train_on(stage: Stage, pairs: Iterable[Pair]) -> list[Pair]:
+    """The seeded share of the pairs; where a number of steps is set, repeated to fill them."""
+    train = stage.config["train"]
+    kept = nested_share(list(pairs), train["pairs_share"], stage.config["seed"])
+    if not train["steps"]:
+        return kept
+    return list(islice(cycle(kept), train["steps"] * train["batch_pairs"]))
+
+
+def nested_share(pairs: Sequence[Pair], share: float, seed: int) -> list[Pair]:
+    """A share of the pairs, at least one, in their order; smaller shares lie within larger ones.
+
+    Drawn by the hash of what a pair is made of, so that it is the same in every database.
+    """
+
+    def draw(i: int) -> int:
+        pair = pairs[i]
+        return seed_of(seed, "share", pair.prompt.key, pair.chosen.index, pair.rejected.index)
+
+    drawn = sorted(range(len(pairs)), key=draw)[: share_size(len(pairs), share)]
+    return [pairs[i] for i in sorted(drawn)]
+
+
+def share_size(pairs: int, share: float) -> int:
+    """How many pairs a share of them is: at least one where there is any."""
+    return min(pairs, max(1, round(share * pairs)))
+
+
+def config_of(stage: Stage) -> dict[str, Any]:
+    """The trainer's settings; a number of steps is one pass over as many pairs."""
+    train = dict(stage.config["train"])
+    return {**train, "epochs": 1} if train["steps"] else train
 
 
 def _pair(pair: Pair) -> dict[str, str]:

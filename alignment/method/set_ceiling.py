@@ -1,0 +1,227 @@
+"""The ceiling of a set of prompts: means over prompts of curves and numbers, and the shares of
+grades among all rollouts and among the best of m.
+
+Numbers of one prompt are in `ceiling`. Rollouts come as raw scores (R, K) with each row's prompt
+index (R,); NaN is no score, and an undefined number of a prompt is NaN in arrays.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from alignment.method.ceiling import (
+    Curve,
+    attainable_volume,
+    best_of,
+    coverage_ratio,
+    curve_sizes,
+    pass_at,
+    reward_variance,
+)
+from alignment.method.pareto import hypervolume
+from alignment.method.records import Bools, Dimension, Floats, Ints, PromptScores
+
+SUBSETS = 128
+MOST_VOLUMES = 20_000
+LEVELS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetCurves:
+    """Mean Pass@m over the prompts with m valid rollouts, per dimension and jointly, and the mean
+    best-of-m of min_k r_k. `prompts`: how many each curve's first point has."""
+
+    pass_at: tuple[Curve, ...]
+    joint_pass_at: Curve
+    joint_attainment: Curve
+    prompts: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PromptNumbers:
+    """Of P prompts, each (P,), at a common m: pass rate and Pass@m of all dimensions at once,
+    best-of-m of min_k r_k, reward-dimension variance, attainable volume, and its share of the
+    pooled volume where one is given. m is at most the least jointly valid rollouts asked for."""
+
+    m: int
+    joint_pass_rate: Floats
+    joint_pass_at: Floats
+    joint_attainment: Floats
+    reward_variance: Floats
+    volume: Floats
+    coverage: Floats
+
+    NAMES = (
+        "joint_pass_rate",
+        "joint_pass_at",
+        "joint_attainment",
+        "reward_variance",
+        "volume",
+        "coverage",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradeShares:
+    """Shares of rollouts by level of one dimension, means over prompts, and the pass rate of
+    another on them. m: the best of m by level, drawn without replacement; None: all rollouts."""
+
+    m: int | None
+    share: tuple[float, ...]
+    pass_rate: float | None
+    prompts: int
+
+
+def set_curves(dims: tuple[Dimension, ...], raw: Floats, prompt: Ints) -> SetCurves:
+    """The curves of a set from raw scores (R, K) grouped by prompt (R,)."""
+    scores = PromptScores(dims=dims, raw=raw)
+    size = int(prompt.max(initial=-1)) + 1
+    per_k = [
+        mean_pass_curve(
+            np.bincount(prompt[scores.valid[:, k]], minlength=size),
+            np.bincount(prompt[scores.passed[:, k]], minlength=size),
+        )
+        for k in range(len(dims))
+    ]
+    joint = scores.jointly_valid
+    n_J = np.bincount(prompt[joint], minlength=size)
+    every = joint & scores.passed.all(axis=1)
+    least = scores.rewards[joint].min(axis=1) if joint.any() else np.empty(0)
+    return SetCurves(
+        pass_at=tuple(per_k),
+        joint_pass_at=mean_pass_curve(n_J, np.bincount(prompt[every], minlength=size)),
+        joint_attainment=mean_best_of_curve(least, prompt[joint]),
+        prompts=int((n_J > 0).sum()),
+    )
+
+
+def mean_pass_curve(n: Ints, c: Ints) -> Curve:
+    """Mean Pass@m over prompts with n_i rollouts of which c_i pass, over those with n_i >= m."""
+    kinds, times = np.unique(np.stack([n, c], axis=1), axis=0, return_counts=True)
+    found = [(int(a), int(b), int(t)) for (a, b), t in zip(kinds, times, strict=True) if a]
+    sizes = curve_sizes(max((a for a, _, _ in found), default=0))
+    values = []
+    for m in sizes:
+        enough = [(pass_at(a, b, m), t) for a, b, t in found if a >= m]
+        values.append(sum(v * t for v, t in enough) / sum(t for _, t in enough))
+    return Curve(m=sizes, value=tuple(values))
+
+
+def mean_best_of_curve(values: Floats, prompt: Ints) -> Curve:
+    """Mean best-of-m over prompts of values (R,) grouped by prompt (R,), over those with m."""
+    groups = [values[rows] for rows in rows_by_prompt(prompt)]
+    sizes = curve_sizes(max(map(len, groups), default=0))
+    means = [float(np.mean([best_of(g, m) for g in groups if len(g) >= m])) for m in sizes]
+    return Curve(m=sizes, value=tuple(means))
+
+
+def prompt_numbers(
+    dims: tuple[Dimension, ...],
+    raw: Floats,
+    prompt: Ints,
+    *,
+    m: int,
+    seeds: Sequence[int],
+    pooled: Sequence[float | None] | None = None,
+) -> PromptNumbers:
+    """The numbers of P prompts at m rollouts, prompt indices 0 to P - 1.
+
+    seeds (P,): of the volumes' subsets. pooled (P,): the volume of all arms' rollouts of a prompt.
+    A prompt with fewer than m jointly valid rollouts has only its pass rate and variance.
+    """
+    scores = PromptScores(dims=dims, raw=raw)
+    P = len(seeds)
+    columns = {name: np.full(P, np.nan) for name in PromptNumbers.NAMES}
+    subsets = max(4, min(SUBSETS, MOST_VOLUMES // max(P, 1)))
+    joint = np.flatnonzero(scores.jointly_valid)
+    every = np.asarray(scores.passed.all(axis=1))
+    for rows in rows_by_prompt(prompt[joint]):
+        at = joint[rows]
+        p, rewards, c = int(prompt[at[0]]), scores.rewards[at], int(every[at].sum())
+        columns["joint_pass_rate"][p] = c / len(at)
+        columns["reward_variance"][p] = _number(reward_variance(rewards))
+        if len(at) < m:
+            continue
+        columns["joint_pass_at"][p] = pass_at(len(at), c, m)
+        columns["joint_attainment"][p] = best_of(rewards.min(axis=1), m)
+        volume = attainable_volume(rewards, m=m, seed=seeds[p], subsets=subsets)
+        columns["volume"][p] = _number(volume)
+        if pooled is not None:
+            columns["coverage"][p] = _number(coverage_ratio(volume, pooled[p]))
+    return PromptNumbers(m=m, **columns)
+
+
+def pooled_volume(arms: Sequence[Floats]) -> float | None:
+    """Hypervolume against 0 of all arms' rewards (n, K) of one prompt; None where none is valid."""
+    rewards = np.concatenate(list(arms))
+    known = rewards[np.isfinite(rewards).all(axis=1)]
+    return hypervolume(known) if len(known) else None
+
+
+def levels_of(dimension: Dimension, raw: Floats) -> tuple[Ints, tuple[str, ...]]:
+    """The level (R,) of each raw score, lowest first, -1 for none, and the levels' names.
+
+    Whole grades are levels themselves where the scale has at most ten of them; else five equal
+    parts of the reward.
+    """
+    known = np.isfinite(raw)
+    low, high = dimension.scale_low, dimension.scale_high
+    whole = low == int(low) and high == int(high) and high - low < 10
+    if whole and (raw[known] == np.round(raw[known])).all():
+        grades = range(int(low), int(high) + 1)
+        level = np.where(known, np.clip(np.nan_to_num(raw), low, high) - low, -1).astype(np.int64)
+        if dimension.higher_is_better:
+            return level, tuple(map(str, grades))
+        return np.where(known, len(grades) - 1 - level, -1), tuple(map(str, reversed(grades)))
+    part = np.clip(np.nan_to_num(dimension.normalise(raw)) * LEVELS, 0, LEVELS - 1)
+    names = tuple(f"{i / LEVELS:g} to {(i + 1) / LEVELS:g}" for i in range(LEVELS))
+    return np.where(known, part.astype(np.int64), -1), names
+
+
+def grade_shares(
+    level: Ints, levels: int, passed: Bools, prompt: Ints, m: int | None
+) -> GradeShares:
+    """Shares by level (R,) of 0 to levels - 1, and the pass rate on another dimension (R,).
+
+    Rows have a valid score on both. With m: P(best <= g) = C(n_g, m) / C(n, m) for n_g rollouts at
+    or below g; the best rollout is any of its level alike, so it passes at that level's rate.
+    Prompts with fewer than m rollouts are left out.
+    """
+    found = []
+    for rows in rows_by_prompt(prompt):
+        if m is not None and len(rows) < m:
+            continue
+        counts = np.bincount(level[rows], minlength=levels)
+        rate = np.bincount(level[rows], weights=passed[rows], minlength=levels)
+        share = counts / len(rows) if m is None else _best_shares(tuple(counts.tolist()), m)
+        found.append((share, float((share * rate / np.maximum(counts, 1)).sum())))
+    if not found:
+        return GradeShares(m=m, share=(0.0,) * levels, pass_rate=None, prompts=0)
+    share = np.mean([s for s, _ in found], axis=0)
+    return GradeShares(
+        m=m,
+        share=tuple(float(s) for s in share),
+        pass_rate=float(np.mean([rate for _, rate in found])),
+        prompts=len(found),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _best_shares(counts: tuple[int, ...], m: int) -> Floats:
+    """Chance that the best of m drawn without replacement has each level."""
+    n, below = sum(counts), np.cumsum(counts)
+    upto = np.array([1 - pass_at(n, n - int(b), m) for b in below])
+    return np.diff(upto, prepend=0.0)
+
+
+def rows_by_prompt(prompt: Ints) -> list[Ints]:
+    """The rows of each prompt that has any, by ascending prompt index."""
+    order = np.argsort(prompt, kind="stable")
+    cuts = np.flatnonzero(np.diff(prompt[order])) + 1
+    return [rows for rows in np.split(order, cuts) if len(rows)]
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value
