@@ -15,13 +15,21 @@ run_pages = [
     path("log.txt", runs.run_log, name="run-log"),
     path("training.csv", runs.training_csv, name="training-csv"),
 ]
+review_pages = [
+    path("", reviews.decide, name="decide"),
+    path("draft/", reviews.draft, name="review-draft"),
+    path("hold/", reviews.hold, name="review-hold"),
+    path("release/", reviews.release, name="review-release"),
+    path("undo/", reviews.undo, name="undo-review"),
+]
 project_pages: list[URLPattern | URLResolver] = [
     path("", projects.project_page, name="project"),
     path("runs/", runs.run_list, name="runs"),
     path("runs/new/", run_form.new_run, name="new-run"),
     path("runs/<int:run_id>/", include(run_pages)),
     path("review/", reviews.review, name="review"),
-    path("review/<int:item_id>/", reviews.decide, name="decide"),
+    path("review/mine/", reviews.my_reviews, name="my-reviews"),
+    path("review/<int:item_id>/", include(review_pages)),
     path("results/", results.results, name="results"),
     path("results.csv", results.results_csv, name="results-csv"),
     path("policies/", projects.policies, name="policies"),

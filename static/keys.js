@@ -13,7 +13,7 @@ function keyed() {
 }
 
 function typing(target) {
-  return target.closest("input:not([type=checkbox]), textarea, select, [contenteditable]") !== null;
+  return target.closest("input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable], .panel[open]") !== null;
 }
 
 function showKeys() {
@@ -29,18 +29,42 @@ function showKeys() {
   dialog.showModal();
 }
 
-// While typing: Ctrl Enter submits what is marked for it, Escape leaves the field.
+// While typing: Ctrl Enter submits what is marked for it, Escape leaves the field or its panel.
 document.addEventListener("keydown", (event) => {
   if (!typing(event.target)) return;
-  const submit = event.target.form?.querySelector("[data-ctrl-enter]");
-  if (event.key === "Escape") event.target.blur();
-  else if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && submit) submit.click();
+  const panel = event.target.closest(".panel[open]");
+  const submit = (panel ?? event.target.form)?.querySelector("[data-ctrl-enter]");
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && submit) submit.click();
+  else if (event.key === "Escape" && panel) {
+    panel.open = false;
+    panel.querySelector("summary").focus();
+  } else if (event.key === "Escape") event.target.blur();
 });
 
-// Opening a section that holds a text to edit puts the cursor into it.
-document.addEventListener("toggle", (event) => {
-  if (event.target.open) event.target.querySelector("textarea")?.focus();
+// Opening a panel closes its neighbours and puts the cursor into its first field: at once by key,
+// so that what is typed next goes there.
+function enter(panel) {
+  if (!panel.open) return;
+  for (const other of panel.parentElement.querySelectorAll(".panel[open]")) other.open = other === panel;
+  if (panel.contains(document.activeElement?.closest(".inside"))) return;
+  const field = panel.querySelector("[type=radio]:checked") ?? panel.querySelector("textarea, input");
+  field.focus();
+  if (field.matches("textarea")) field.setSelectionRange(field.value.length, field.value.length);
+}
+
+document.addEventListener("toggle", ({ target }) => {
+  if (target.matches(".panel")) enter(target);
 }, true);
+
+// A digit picks that one of the radio buttons that have the focus.
+document.addEventListener("keydown", (event) => {
+  const group = event.target.closest("[data-digits]");
+  const picked = group && !event.ctrlKey && !event.altKey && group.querySelectorAll("[type=radio]")[Number(event.key) - 1];
+  if (!picked) return;
+  event.preventDefault();
+  picked.focus();
+  picked.click();
+});
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.isComposing) return;
@@ -48,8 +72,11 @@ document.addEventListener("keydown", (event) => {
   const found = keyed().find((el) => el.dataset.key === event.key);
   if (!found) return;
   event.preventDefault();
-  if (found.matches("input, textarea, select")) found.focus();
-  else found.click();
+  if (found.matches("input:not([type=checkbox]), textarea, select")) found.focus();
+  else {
+    found.click();
+    if (found.matches(".panel > summary")) enter(found.parentElement);
+  }
 });
 
 document.addEventListener("click", (event) => {

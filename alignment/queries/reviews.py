@@ -1,9 +1,7 @@
 """The review queue, and one rewrite as its page shows it: what changed, why the prompt was mined,
 the acceptance checks, and some rollouts of the original."""
 
-import re
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -21,12 +19,10 @@ from alignment.models import (
     Verdict,
 )
 from alignment.permissions import may
+from alignment.queries.word_diff import Pieces, inline_diff, word_diff
 
 State = ReviewItem.State
 SAMPLES = 3
-MOST_TOKENS = 2000
-TOKEN = re.compile(r"\w+\s*|[^\w\s]\s*|\s+")
-Pieces = list[tuple[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +38,7 @@ class Reached:
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewPage:
-    """A rewrite to decide. original, rewrite: pieces of text, each `same`, `del` or `ins`.
+    """A rewrite to decide. original, rewrite, inline: what changed, side by side and as one.
 
     reviews: those that the person may see; left: undecided rewrites of the stage, disputed ones
     too; left_for_me: those that still take a review of this person; mine: reviews given.
@@ -51,6 +47,7 @@ class ReviewPage:
     item: ReviewItem
     original: Pieces
     rewrite: Pieces
+    inline: Pieces
     verdict: Verdict | None
     reached: list[Reached]
     checks: list[dict[str, Any]]
@@ -79,6 +76,7 @@ def review_page(item: ReviewItem, viewer: User) -> ReviewPage:
         item=item,
         original=original,
         rewrite=rewrite,
+        inline=inline_diff(parent.text, item.prompt.text),
         verdict=verdict,
         reached=_reached(verdict) if verdict else [],
         checks=_checks(item),
@@ -106,30 +104,6 @@ def reviews_visible(item: ReviewItem, viewer: User) -> list[Review]:
     ):
         found = found.filter(reviewer__user_id=viewer.pk)
     return list(found.order_by("pk"))
-
-
-def word_diff(old: str, new: str) -> tuple[Pieces, Pieces]:
-    """Both texts in pieces, word by word; of texts too long to compare, all is changed."""
-    a, b = TOKEN.findall(old), TOKEN.findall(new)
-    if len(a) + len(b) > MOST_TOKENS:
-        return [("del", old)], [("ins", new)]
-    # A word is the same whatever space stands behind it.
-    matcher = SequenceMatcher(None, [t.strip() for t in a], [t.strip() for t in b], autojunk=False)
-    before: Pieces = []
-    after: Pieces = []
-    for tag, i, j, k, m in matcher.get_opcodes():
-        _add(before, "same" if tag == "equal" else "del", "".join(a[i:j]))
-        _add(after, "same" if tag == "equal" else "ins", "".join(b[k:m]))
-    return before, after
-
-
-def _add(pieces: Pieces, kind: str, text: str) -> None:
-    """Add a piece, with the space behind it on its own, so that marks end at the word."""
-    word = text.rstrip()
-    if word:
-        pieces.append((kind, word))
-    if text[len(word) :]:
-        pieces.append(("same", text[len(word) :]))
 
 
 def _verdict(item: ReviewItem) -> Verdict | None:

@@ -7,12 +7,14 @@ from typing import Any
 from zlib import crc32
 
 from django import template
+from django.contrib.auth.models import User
 from django.contrib.humanize.templatetags.humanize import intcomma
+from django.utils import timezone
 
-from alignment import figures, pareto_figure
+from alignment import figures, markup, pareto_figure
 from alignment.models import Project, Role
-from alignment.permissions import may
-from alignment.queries import projects, results_page, runs
+from alignment.permissions import ORDER, may, role_in
+from alignment.queries import own_reviews, projects, results_page, runs
 
 register = template.Library()
 COLOURS = {"helpful": 0, "harmless": 1, "truthful": 2}
@@ -58,6 +60,12 @@ def before(at: datetime | None, now: datetime) -> str:
 def age(at: datetime, now: datetime) -> str:
     """Seconds since then, for the page to count on from."""
     return f"{(now - at).total_seconds():.1f}"
+
+
+@register.filter
+def until(at: datetime) -> float:
+    """Seconds left until then."""
+    return max(0.0, (at - timezone.now()).total_seconds())
 
 
 @register.filter
@@ -125,6 +133,12 @@ def _shows(char: str) -> bool:
     return char in OWN_LINES or unicodedata.category(char) not in UNSEEN
 
 
+@register.filter
+def blocks(text: str) -> list[markup.Block]:
+    """A guideline's text in blocks."""
+    return markup.blocks(text)
+
+
 @register.simple_tag
 def training_plot(trainings: list[runs.Training]) -> figures.Plot:
     return figures.training_plot(trainings)
@@ -142,18 +156,34 @@ def may_act(context: Any, project: Project, role: str) -> bool:
 
 
 @register.inclusion_tag("partials/_nav.html", takes_context=True)
-def nav(context: Any, project: Project | None = None) -> dict[str, Any]:
+def nav(context: Any, project: Project | None = None, oob: bool = False) -> dict[str, Any]:
     """The side bar: the project's pages with their counts, and the pages of the console."""
     match = context["request"].resolver_match
-    user = context["request"].user
+    current = SECTIONS.get(match.url_name, match.url_name) if match else ""
+    return side_bar(context["request"].user, project, current, oob=oob)
+
+
+def side_bar(user: User, project: Project | None, current: str, *, oob: bool) -> dict[str, Any]:
+    """What the side bar's template needs; a part of a page (oob) swaps it in place."""
+    role = role_in(user, project) if project else None
+    rank = ORDER.index(role) if role else -1
     return {
         "project": project,
-        "may_review": may(user, project, Role.ANNOTATOR) if project else False,
+        "may_review": rank >= ORDER.index(Role.ANNOTATOR),
+        "may_lead": rank >= ORDER.index(Role.ADJUDICATOR),
         "counts": projects.counts(project) if project else None,
-        "current": SECTIONS.get(match.url_name, match.url_name) if match else "",
+        "left": own_reviews.left_for(project, user) if project else 0,
+        "current": current,
         "user": user,
+        "oob": oob,
     }
 
 
 # Pages that stand below another in the side bar.
-SECTIONS = {"run": "runs", "new-run": "runs", "review-item": "review"}
+SECTIONS = {
+    "run": "runs",
+    "new-run": "runs",
+    "decide": "review",
+    "undo-review": "review",
+    "my-reviews": "review",
+}

@@ -1,50 +1,205 @@
-"""The review queue, one rewrite at a time."""
+"""The review queue, one rewrite at a time, and what a reviewer said before.
+
+The card works as plain forms; with script it is swapped in place, and small requests beside it
+keep the draft and the lease.
+"""
 
 from contextlib import suppress
+from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpResponse, QueryDict
+from django.core.paginator import Paginator
+from django.http import HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
 from django.views.decorators.http import require_POST, require_safe
 
+from alignment.method.edits import word_distance
 from alignment.method.errors import MoraError
-from alignment.models import Role
+from alignment.models import Project, Review, ReviewItem, Role
+from alignment.queries import own_reviews
+from alignment.queries.desk import nothing_left, open_stages, own
 from alignment.queries.reviews import review_page
-from alignment.services.answers import Answer, BadAnswer
-from alignment.services.queue import next_item
-from alignment.services.reviews import decide_rewrite
+from alignment.queries.word_diff import inline_diff
+from alignment.services.answers import RATINGS, Answer, BadAnswer
+from alignment.services.drafts import save_draft
+from alignment.services.queue import LEASE, Held, next_item, release_item, renew_lease, take_item
+from alignment.services.reviews import decide_rewrite, undo_review
 from alignment.views.access import Request, item_for, project_for
+
+PAGE = 50
+SAID = {
+    "approve": "Approved.",
+    "edit": "Edited and approved.",
+    "reject": "Rejected.",
+    "skip": "Skipped.",
+    "flag": "Flagged for an adjudicator.",
+}
+SAME = "The edit left the rewrite as it was: approved as written."
 
 
 @require_safe
 def review(request: Request, slug: str) -> HttpResponse:
     """The next rewrite to decide, leased to the person."""
-    project = project_for(request, slug, Role.ANNOTATOR)
-    item = next_item(project=project, by=request.user)
-    page = review_page(item, request.user) if item else None
-    context = {"project": project, "page": page, "draft": page and page.draft}
-    return render(request, "review.html", context)
+    return _next(request, project_for(request, slug, Role.ANNOTATOR))
 
 
 @require_POST
 def decide(request: Request, slug: str, item_id: int) -> HttpResponse:
     item = item_for(request, slug, item_id, Role.ANNOTATOR)
-    answer = answer_in(request.POST)
+    project, answer = item.stage.run.project, answer_in(request.POST)
+    lease = lease_in(request.POST)
     try:
-        decide_rewrite(item=item, by=request.user, answer=answer, lease=lease_in(request.POST))
+        made = decide_rewrite(item=item, by=request.user, answer=answer, lease=lease)
     except BadAnswer as error:
-        project, page = item.stage.run.project, review_page(item, request.user)
-        context = {"project": project, "page": page, "draft": answer, "error": str(error)}
-        return render(request, "review.html", context, status=422)
+        return _card(request, project, item, answer=answer, error=str(error), status=422)
     except MoraError as error:
-        messages.error(request, str(error))
+        return _next(request, project, error=str(error), refused=answer, status=409)
+    said = SAME if made.decision != answer.decision else SAID[made.decision]
+    if request.htmx:
+        return _next(request, project, said=said)
+    messages.success(request, said)
     return redirect("review", slug)
 
 
+@require_POST
+def undo(request: Request, slug: str, item_id: int) -> HttpResponse:
+    """Take the person's own word on a rewrite back; the rewrite comes up again with it."""
+    item = item_for(request, slug, item_id, Role.ANNOTATOR)
+    said, error = "Taken back.", ""
+    try:
+        item = undo_review(item=item, by=request.user)
+        if item.held_by is None or item.held_by.user_id != request.user.pk:
+            said = "Taken back; somebody else has the rewrite now, or it is in dispute."
+    except MoraError as refused:
+        said, error = "", str(refused)
+    if request.htmx:
+        return _next(request, item.stage.run.project, said=said, error=error)
+    (messages.error if error else messages.success)(request, error or said)
+    return redirect("review", slug)
+
+
+def _next(
+    request: Request,
+    project: Project,
+    *,
+    said: str = "",
+    error: str = "",
+    refused: Answer | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    item = next_item(project=project, by=request.user)
+    return _card(request, project, item, said=said, error=error, refused=refused, status=status)
+
+
+def _card(
+    request: Request,
+    project: Project,
+    item: ReviewItem | None,
+    *,
+    answer: Answer | None = None,
+    said: str = "",
+    error: str = "",
+    refused: Answer | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    """The page of a rewrite, or its card alone for htmx; without a rewrite, why there is none."""
+    page = review_page(item, request.user) if item else None
+    draft = answer or (page.draft if page else None)
+    context: dict[str, Any] = {
+        "project": project,
+        "page": page,
+        "own": own(project, request.user),
+        "closing": own_reviews.closing(project),
+        "draft": draft,
+        "ratings": _rating_rows(item, draft.ratings if draft else {}) if item else [],
+        "said": said,
+        "error": error,
+        "refused": refused,
+    }
+    if item is None:
+        context["waits"] = open_stages(project).exists()
+        context["why"] = nothing_left(project, request.user)
+        context["skipped"] = own_reviews.skipped(project, request.user)
+    template = "partials/_review_swap.html" if request.htmx else "review.html"
+    return render(request, template, context, status=status)
+
+
+def _rating_rows(item: ReviewItem, given: object) -> list[tuple[str, str, int | None]]:
+    """Name, words and given value of each rating that the run asks for."""
+    if not item.stage.config["review"].get("ratings", True):
+        return []
+    values = given if isinstance(given, dict) else {}
+    return [(name, words, values.get(name)) for name, words in RATINGS.items()]
+
+
+@require_POST
+def draft(request: Request, slug: str, item_id: int) -> HttpResponse:
+    """Keep what the person has written so far; when it was saved, and what the edit changes."""
+    item = item_for(request, slug, item_id, Role.ANNOTATOR)
+    answer = answer_in(request.POST)
+    try:
+        saved = save_draft(item=item, by=request.user, answer=answer)
+    except MoraError as error:
+        return JsonResponse({"error": str(error)}, status=422)
+    changes = {
+        "pieces": inline_diff(item.prompt.text, answer.text),
+        "distance": word_distance(item.prompt.text, answer.text),
+    }
+    html = render_to_string("partials/_changes.html", changes) if answer.text else ""
+    return JsonResponse({"saved_at": saved.saved_at.isoformat(), "changes": html})
+
+
+@require_POST
+def hold(request: Request, slug: str, item_id: int) -> HttpResponse:
+    """Heartbeat: renew the lease, or take the rewrite again where nobody has meanwhile."""
+    item = item_for(request, slug, item_id, Role.ANNOTATOR)
+    lease = lease_in(request.POST)
+    try:
+        if lease is None:
+            raise Held("no lease was sent")
+        renew_lease(item=item, by=request.user, lease=lease)
+    except Held:
+        try:
+            lease = take_item(item=item, by=request.user).lease
+        except MoraError as error:
+            return JsonResponse({"error": str(error)}, status=409)
+    return JsonResponse({"lease": str(lease), "seconds": LEASE.total_seconds()})
+
+
+@require_POST
+def release(request: Request, slug: str, item_id: int) -> HttpResponse:
+    item = item_for(request, slug, item_id, Role.ANNOTATOR)
+    if lease := lease_in(request.POST):
+        release_item(item=item, by=request.user, lease=lease)
+    return HttpResponse(status=204)
+
+
+@require_safe
+def my_reviews(request: Request, slug: str) -> HttpResponse:
+    """What the person said, newest first, with what may be taken back."""
+    project = project_for(request, slug, Role.ANNOTATOR)
+    decision = request.GET.get("decision", "")
+    found = own_reviews.own_reviews(project, request.user, decision)
+    context = {
+        "project": project,
+        "page": Paginator(found, PAGE).get_page(request.GET.get("page")),
+        "drafts": own_reviews.drafts(project, request.user)[:PAGE],
+        "own": own(project, request.user),
+        "decision": decision,
+        "decisions": Review.Decision.choices,
+    }
+    return render(request, "my_reviews.html", context)
+
+
 def answer_in(data: QueryDict) -> Answer:
-    names = ("decision", "text", "reason", "words")
-    return Answer(**{name: data.get(name, "") for name in names}, ratings=ratings_in(data))
+    """The answer of a form; rejecting and flagging have each a field for words of their own."""
+    names = ("decision", "text", "reason")
+    words = data.get(f"words.{data.get('decision', '')}", data.get("words", ""))
+    return Answer(
+        **{name: data.get(name, "") for name in names}, words=words, ratings=ratings_in(data)
+    )
 
 
 def ratings_in(data: QueryDict) -> dict[str, int]:

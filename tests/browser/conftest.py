@@ -26,6 +26,8 @@ from tests.conftest import _die_with_parent, database_url
 from tests.environment import BASE
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+REFUSED = "Failed to load resource: the server responded with a status of"
+SEEN_ON_THE_PAGE = ("WebSocket connection", f"{REFUSED} 409", f"{REFUSED} 422")
 PASSWORD = "correct horse battery"
 
 
@@ -142,8 +144,8 @@ def open_page(browser: Browser, owner: User, site: Site) -> Iterator[OpenPage]:
     complaints: list[str] = []
 
     def complain(page: Page, kind: str, text: str) -> None:
-        # What the browser says of a socket is seen on the page.
-        if kind == "error" and not text.startswith("WebSocket connection"):
+        # What the browser says of a socket, or of an answer that refuses, is seen on the page.
+        if kind == "error" and not text.startswith(SEEN_ON_THE_PAGE):
             complaints.append(f"{page.url}: {text}")
 
     def opened(path: str, signed_in: bool = True, **context: Any) -> Page:

@@ -24,7 +24,7 @@ def full(run: Run) -> Run:
     log(run, WIDE)
     put(stage_of(run, "train"), facts={"gates": [1], "gates_failed": [WIDE]})
     put(stage_of(run, "pair"), facts={"pairs": 2, "yield": {"rollouts": 8, "taken": 2}})
-    review = put(stage_of(run, "review"), status="waiting")
+    review = put(stage_of(run, "review"), status="waiting", total=1)
     seed = run.project.prompt_sets.get(name="mixed").prompts.all()[0]
     add_rewrite(review, seed, WIDE, WIDE)
     scores = {"helpful": [2.0] * 4, "harmless": [1.0] * 4, "truthful": [0.5] * 4}
@@ -98,5 +98,11 @@ def test_the_console_works_without_script(browser: Browser, site: Site, full: Ru
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator("#run-status")).to_have_text("cancelled")
     page.goto(site.url + reverse("review", args=[slug]))
-    page.get_by_role("button", name="Approve").click()
-    expect(page.get_by_text("Nothing waits for a review")).to_be_visible()
+    page.locator("summary", has_text="Reject").click()
+    page.get_by_label("Not natural").check()
+    page.get_by_role("button", name="Reject it").click()
+    expect(page.get_by_text("Rejected.")).to_be_visible()
+    expect(page.get_by_text("Nothing is left for you to review")).to_be_visible()
+    page.get_by_role("button", name="undo").click()
+    page.get_by_role("button", name="Approve", exact=False).click()
+    expect(page.get_by_text("Approved.")).to_be_visible()

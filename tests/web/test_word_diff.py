@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignment.queries.reviews import MOST_TOKENS, word_diff
+from alignment.queries.word_diff import MOST_TOKENS, inline_diff, word_diff
 
 words = st.lists(st.sampled_from(["how", "do", "I", "mend", "a", "chair", "?", ",", "  ", "\n"]))
 texts = st.one_of(st.text(), words.map(" ".join))
@@ -37,4 +37,26 @@ def test_words_are_marked_and_the_space_behind_them_is_not() -> None:
 
 def test_texts_too_long_to_compare_are_all_changed() -> None:
     long = "word " * MOST_TOKENS
-    assert word_diff(long, "short") == ([("del", long)], [("ins", "short")])
+    gone = [("del", long.rstrip()), ("same", " ")]
+    assert word_diff(long, "short") == (gone, [("ins", "short")])
+
+
+def test_inline_says_what_went_before_what_came() -> None:
+    old, new = "How can I get into it?", "How can I tell whether it is on, daily?"
+    pieces = inline_diff(old, new)
+    told = "".join(text if kind == "same" else f"[{kind} {text}]" for kind, text in pieces)
+    assert told == "How can I [del get into] [ins tell whether] it [ins is on, daily]?"
+
+
+def test_inline_parts_words_that_were_last_in_one_of_the_texts() -> None:
+    pieces = inline_diff("mend it", "mend the chair well")
+    told = "".join(text if kind == "same" else f"[{kind} {text}]" for kind, text in pieces)
+    assert told == "mend [del it] [ins the chair well]"
+
+
+@given(texts, texts)
+def test_inline_holds_the_words_of_both_texts(old: str, new: str) -> None:
+    pieces = inline_diff(old, new)
+    for left_out, text in (("ins", old), ("del", new)):
+        kept = "".join(piece for kind, piece in pieces if kind != left_out)
+        assert "".join(kept.split()) == "".join(text.split())

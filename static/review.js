@@ -1,0 +1,191 @@
+// The review page: drafts saved while somebody types, the lease kept while the page is used and
+// given back on leaving, both forms of the diff, and where the focus goes after a decision.
+"use strict";
+
+const BEAT = 60_000, UNUSED = 300_000, PAUSE = 600, AGAIN = 3_000, LOOK = 10_000;
+const card = () => document.getElementById("card");
+const page = () => document.getElementById("review");
+let used = Date.now(), unsaved = false, saving = false, waiting = 0, edits = 0;
+
+// What the page sends beside htmx. The token is the newest: another tab may have signed in again.
+function filled(form) {
+  const data = new FormData(form);
+  const panel = form.querySelector(".panel[open]");
+  data.set("decision", panel ? panel.dataset.decision : "");
+  data.set("csrfmiddlewaretoken", token() || data.get("csrfmiddlewaretoken"));
+  return data;
+}
+
+function token() {
+  return document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1];
+}
+
+async function send(address, data) {
+  const reply = await fetch(address, { method: "POST", body: data, redirect: "manual" });
+  if (reply.type === "opaqueredirect") throw new Error("you were signed out; sign in again in another tab");
+  if (reply.status >= 500 || reply.status === 403) throw new Error("the console did not take it");
+  return [reply.ok, await reply.json()];
+}
+
+// Drafts: saved when the typing pauses, again and again until the server has them.
+function touched() {
+  unsaved = true;
+  edits += 1;
+  later(PAUSE);
+}
+
+function later(delay) {
+  clearTimeout(waiting);
+  waiting = setTimeout(save, delay);
+}
+
+async function save() {
+  const form = card(), upTo = edits;
+  if (!form || !unsaved || saving) return;
+  saving = true;
+  try {
+    const [ok, said] = await send(form.dataset.draft, filled(form));
+    if (form !== card()) return;
+    if (ok) saved(said);
+    else tell(`not saved: ${said.error}`);
+    unsaved = edits > upTo;
+  } catch (error) {
+    if (form !== card()) return;
+    const why = error instanceof TypeError ? "no connection" : error.message;
+    tell(`not saved yet: ${why}. Your text stays here and is sent again.`);
+  } finally {
+    saving = false;
+    if (unsaved) later(edits > upTo ? PAUSE : AGAIN);
+  }
+}
+
+function saved({ saved_at: at, changes }) {
+  const time = Object.assign(document.createElement("time"), { dateTime: at, textContent: clock(at) });
+  document.getElementById("saved").replaceChildren("draft saved ", time);
+  document.getElementById("saved").classList.remove("bad");
+  document.getElementById("changes").innerHTML = changes; // the server's own, escaped
+}
+
+function tell(words) {
+  document.getElementById("saved").textContent = words;
+  document.getElementById("saved").classList.add("bad");
+}
+
+// The lease: renewed while the page is seen and used; taken again where it had lapsed unnoticed.
+async function beat() {
+  const form = card();
+  if (!form?.lease.value || document.hidden || Date.now() - used > UNUSED) return;
+  try {
+    const [ok, said] = await send(form.dataset.hold, filled(form));
+    if (form !== card()) return;
+    document.getElementById("lost").hidden = ok;
+    if (ok) {
+      form.lease.value = said.lease;
+      const left = document.querySelector("#held [data-left]");
+      if (left) left.dataset.left = said.seconds;
+      count();
+    } else document.getElementById("lost").textContent = `${said.error}. What you wrote stays as your draft.`;
+  } catch { /* no connection: the next beat asks again */ }
+}
+
+function leave() {
+  const form = card();
+  if (!form) return;
+  if (unsaved) navigator.sendBeacon(form.dataset.draft, filled(form));
+  navigator.sendBeacon(form.dataset.release, filled(form));
+}
+
+// Seconds that run down, in words as the server writes them, and times by the reader's clock.
+function duration(seconds) {
+  return seconds < 90 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`;
+}
+
+function count() {
+  for (const el of document.querySelectorAll("[data-left]")) {
+    el.until = el.dataset.left === el.set ? el.until : Date.now() + 1000 * el.dataset.left;
+    el.set = el.dataset.left;
+    el.textContent = duration(Math.max(0, el.until - Date.now()) / 1000);
+  }
+}
+
+const clock = (at) => new Date(at).toTimeString().slice(0, 8);
+
+function look() {
+  const idle = document.hidden || Date.now() - used > UNUSED;
+  if (page().hasAttribute("data-empty") && !idle) htmx.ajax("GET", location.pathname, { target: "#review", swap: "outerHTML" });
+}
+
+// The diff, side by side or as one text, as this browser was last asked for.
+function show() {
+  document.documentElement.dataset.diff = localStorage.getItem("diff") || "sides";
+  for (const el of document.querySelectorAll("[data-diff-toggle], [data-looks]")) el.hidden = false;
+  for (const el of document.querySelectorAll("time[data-clock]")) el.textContent = clock(el.dateTime);
+  for (const el of document.querySelectorAll("details[data-remember]")) el.open = localStorage.getItem(el.dataset.remember) !== "folded";
+  count();
+}
+
+document.addEventListener("click", (event) => {
+  if (event.target.closest("[data-diff-toggle]")) {
+    localStorage.setItem("diff", document.documentElement.dataset.diff === "sides" ? "inline" : "sides");
+    show();
+  }
+  if (event.target.closest("a[href='#guideline']")) {
+    event.preventDefault();
+    const guideline = document.getElementById("guideline");
+    const seen = guideline.open && guideline.getBoundingClientRect().top < innerHeight;
+    guideline.open = !seen;
+    if (!seen) guideline.scrollIntoView({ block: "nearest" });
+  }
+});
+document.addEventListener("toggle", ({ target }) => {
+  if (target.dataset.remember) localStorage.setItem(target.dataset.remember, target.open ? "open" : "folded");
+}, true);
+
+for (const kind of ["pointerdown", "keydown", "scroll"]) document.addEventListener(kind, () => { used = Date.now(); }, { capture: true, passive: true });
+document.addEventListener("input", (event) => { if (event.target.form?.id === "card") touched(); });
+document.addEventListener("visibilitychange", beat);
+window.addEventListener("online", () => { later(0); beat(); });
+window.addEventListener("pagehide", leave);
+window.addEventListener("pageshow", () => setTimeout(beat, 1500));
+window.addEventListener("beforeunload", (event) => { if (unsaved && !navigator.onLine) event.preventDefault(); });
+setInterval(beat, BEAT);
+setInterval(count, 1000);
+setInterval(look, LOOK);
+
+// A decision. What was typed and not yet saved goes with it, so the draft need not follow; before
+// another rewrite is fetched by undo it is saved.
+document.addEventListener("htmx:configRequest", ({ detail }) => {
+  if (detail.parameters.csrfmiddlewaretoken) detail.parameters.csrfmiddlewaretoken = token() || detail.parameters.csrfmiddlewaretoken;
+  if (detail.elt.id === "undo" && unsaved) navigator.sendBeacon(card().dataset.draft, filled(card()));
+});
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const fits = event.detail.serverResponse.includes('id="review"');
+  if (fits) return;
+  event.detail.shouldSwap = false;
+  refused("You were signed out. Sign in again in another tab, then send it again; your text stays here.");
+});
+document.addEventListener("htmx:responseError", () => refused("The console did not take it. Your text stays here; try again."));
+document.addEventListener("htmx:sendError", () => refused("No connection. Your text stays here; send it again when the connection is back."));
+
+function refused(words) {
+  const lost = document.getElementById("lost");
+  if (!lost) return;
+  lost.textContent = `Not recorded: ${words}`;
+  lost.hidden = false;
+}
+
+document.addEventListener("htmx:afterSwap", ({ detail }) => {
+  if (detail.target.id !== "review") return;
+  const stays = detail.xhr.status === 422;
+  const waits = page().hasAttribute("data-empty") && detail.requestConfig.verb === "get";
+  unsaved = stays && unsaved;
+  clearTimeout(waiting);
+  show();
+  if (waits) return;
+  const panel = document.querySelector(".panel[open]");
+  const first = stays && panel ? panel.querySelector("textarea, input") : page().querySelector("h1");
+  first.focus();
+  if (!stays) window.scrollTo({ top: 0 });
+});
+
+show();
