@@ -13,18 +13,20 @@ from functools import partial
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import CASCADE
 from django.db.models.functions import Now
 
 from alignment import dispatch, reviewing
 from alignment.fingerprints import fingerprint_of
+from alignment.method import plan
 from alignment.method.errors import MoraError
-from alignment.models import ENDED, Chunk, Run, Stage, Status
+from alignment.models import ENDED, Chunk, LogLine, Run, Stage, Status
 
 S = Status
 MOVES: dict[str, frozenset[str]] = {
     S.PENDING: frozenset({S.QUEUED, S.WAITING, S.SUCCEEDED, S.CANCELLED}),
-    S.QUEUED: frozenset({S.RUNNING, S.FAILED, S.SUCCEEDED, S.CANCELLED}),
-    S.RUNNING: frozenset({S.SUCCEEDED, S.FAILED, S.CANCELLING}),
+    S.QUEUED: frozenset({S.RUNNING, S.FAILED, S.SUCCEEDED, S.CANCELLED, S.PENDING}),
+    S.RUNNING: frozenset({S.SUCCEEDED, S.FAILED, S.CANCELLING, S.PENDING}),
     S.WAITING: frozenset({S.SUCCEEDED, S.CANCELLED}),
     S.CANCELLING: frozenset({S.CANCELLED}),
     S.FAILED: frozenset({S.QUEUED, S.PENDING}),
@@ -48,6 +50,7 @@ def move(stage: Stage, to: Status, **fields: Any) -> None:
         if to == S.QUEUED:
             stamps = {"queued_at": Now(), "started_at": None, "ended_at": None}
             stamps["queue"] = dispatch.queue_of(stage)
+            stamps["version"] = plan.VERSIONS[stage.kind]
         elif to in (S.RUNNING, S.WAITING):
             stamps = {"started_at": Now()}
         elif to in ENDED:
@@ -122,7 +125,7 @@ def _start(stage: Stage, before: list[Stage]) -> None:
         rewrites = next(s for s in reversed(before) if s.kind == "rewrite")
         return _open_review(stage, rewrites, fingerprint)
     with transaction.atomic():
-        move(stage, S.QUEUED, fingerprint=fingerprint, rung_at=Now())
+        move(stage, S.QUEUED, fingerprint=fingerprint)
         dispatch.ring(stage)
 
 
@@ -226,15 +229,39 @@ def retry(run: Run) -> None:
     """Take a failed or cancelled run up again where it stopped; finished chunks are kept."""
     for stage in run.stages.filter(status__in=(S.FAILED, S.CANCELLED)).order_by("position"):
         with transaction.atomic():
+            if stage.version != plan.VERSIONS[stage.kind]:
+                _forget_work(stage)
             stage.chunks.filter(state=Chunk.State.FAILED).update(
                 state=Chunk.State.OPEN, attempts=0, error=""
             )
             if stage.chunks.exists():
-                move(stage, S.QUEUED, rung_at=Now(), reason="", traceback="")
+                move(stage, S.QUEUED, reason="", traceback="")
                 dispatch.ring(stage)
             else:
                 move(stage, S.PENDING, reason="", traceback="", ended_at=None)
     advance(run)
+
+
+def start_over(stage: Stage) -> None:
+    """Begin a stage anew that another version of its kind's code began and nobody works on.
+
+    What that version made of it is dropped, so that a stage's rows are all of one version.
+    """
+    with transaction.atomic():
+        states = list(stage.chunks.select_for_update().values_list("state", flat=True))
+        if Chunk.State.CLAIMED in states:
+            return
+        _forget_work(stage)
+        move(stage, S.PENDING, done=0, total=0, facts={}, fingerprint="")
+    advance(stage.run)
+
+
+def _forget_work(stage: Stage) -> None:
+    """Delete a stage's chunks and everything that was made under it but its log."""
+    for relation in Stage._meta.related_objects:
+        model, field = relation.related_model, relation.field
+        if relation.on_delete is CASCADE and model is not LogLine:
+            model._base_manager.filter(**{field.name: stage}).delete()
 
 
 def _settle_run(run_id: int) -> None:

@@ -1,8 +1,9 @@
 """The chunk ledger: claim a chunk under a lease with a fence, renew it, close it or give it back.
 
 Every write names the fence of its claim, so a worker that was paused or cut off changes nothing
-once its lease is gone. Times are the database's. Locks are taken in the order chunk, stage, run;
-a claim locks its stage in share mode first but never waits for a chunk.
+once its lease is gone. A worker claims only what its own version of the code began. Times are the
+database's. Locks are taken in the order chunk, stage, run; a claim locks its stage in share mode
+first but never waits for a chunk.
 """
 
 import json
@@ -15,6 +16,7 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
 from alignment import lifecycle
+from alignment.method import plan
 from alignment.models import Chunk, Stage, Status
 
 LEASE_SECONDS = 8
@@ -23,7 +25,8 @@ State = Chunk.State
 
 CLAIM = """
 WITH stage AS (
-    SELECT id FROM alignment_stage WHERE id = %(stage)s AND status = 'running' FOR SHARE
+    SELECT id FROM alignment_stage WHERE id = %(stage)s AND status = 'running'
+      AND version = (%(versions)s::jsonb ->> kind)::int FOR SHARE
 ), free AS (
     SELECT c.id FROM alignment_chunk c JOIN stage s ON s.id = c.stage_id
     WHERE c.state = 'open' AND NOT EXISTS (
@@ -58,12 +61,13 @@ class Claim:
 
 def next_stage(queue: str) -> Stage | None:
     """The oldest stage of the queue that has something to claim, or is still to be planned."""
+    ours = Q(*(Q(kind=k, version=v) for k, v in plan.VERSIONS.items()), _connector=Q.OR)
     earlier = Chunk.objects.filter(
         stage=OuterRef("stage"), part__lt=OuterRef("part"), state__in=(State.OPEN, State.CLAIMED)
     )
     free = Chunk.objects.filter(~Exists(earlier), stage=OuterRef("pk"), state=State.OPEN)
     begun = Q(status=Status.RUNNING) & Exists(free)
-    live = Stage.objects.filter(Q(status=Status.QUEUED) | begun, queue=queue)
+    live = Stage.objects.filter(Q(status=Status.QUEUED) | begun, ours, queue=queue)
     return live.order_by("queued_at").first()
 
 
@@ -71,7 +75,7 @@ def claim(stage_id: int, owner: str) -> Claim | None:
     """The stage's next open chunk, now ours; None when there is none to be had."""
     with transaction.atomic(), connection.cursor() as cursor:
         values: dict[str, str | int] = {"stage": stage_id, "owner": owner, "lease": LEASE_SECONDS}
-        cursor.execute(CLAIM, values)
+        cursor.execute(CLAIM, {**values, "versions": json.dumps(plan.VERSIONS)})
         row = cursor.fetchone()
     if row is None:
         return None

@@ -1,17 +1,21 @@
 """Puts right what a crash left: expired leases, unconfirmed cancels, runs between two stages and
-complete reviews. All of it is idempotent, so any number may sweep.
+complete reviews; and what an upgrade left, stages of another version. All of it is idempotent, so
+any number may sweep.
 """
 
+from contextlib import suppress
 from datetime import timedelta
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
 from alignment import lifecycle
+from alignment.method.plan import VERSIONS
 from alignment.models import Chunk, Run, Stage, Status, Worker
 from workers import claims
 
 WORKER_GONE = timedelta(minutes=2)
+OTHERS_GONE = timedelta(seconds=20)
 
 
 def sweep() -> None:
@@ -19,6 +23,7 @@ def sweep() -> None:
     confirm_cancels()
     close_reviews()
     advance_runs()
+    start_over_outdated()
     Worker.objects.filter(heartbeat_at__lt=Now() - WORKER_GONE).delete()
 
 
@@ -45,3 +50,17 @@ def advance_runs() -> None:
     pending = Stage.objects.filter(run=OuterRef("pk"), status=Status.PENDING)
     for run in Run.objects.filter(Exists(pending), ~Exists(live), status=Status.RUNNING):
         lifecycle.advance(run)
+
+
+def start_over_outdated() -> None:
+    """Begin anew what another version of its kind's code began, once no worker of that version
+    has claimed anything of it for a while."""
+    ours = Q(*(Q(kind=k, version=v) for k, v in VERSIONS.items()), _connector=Q.OR)
+    since = Now() - OTHERS_GONE
+    lately = Chunk.objects.filter(stage=OuterRef("pk")).filter(
+        Q(state=Chunk.State.CLAIMED) | Q(claimed_at__gt=since)
+    )
+    begun = Stage.objects.filter(status__in=(Status.QUEUED, Status.RUNNING), queued_at__lt=since)
+    for stage in begun.exclude(ours).filter(~Exists(lately)).select_related("run"):
+        with suppress(lifecycle.Stale):
+            lifecycle.start_over(stage)

@@ -19,6 +19,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 
 from alignment import lifecycle
 from alignment.method.errors import MoraError
+from alignment.method.plan import VERSIONS
 from alignment.models import Chunk, Stage, Status
 from workers import claims, presence, slots, stages, trials  # noqa: F401 (signals and tasks)
 from workers.child import ChildDied, Stopped
@@ -64,7 +65,7 @@ def begin(stage: Stage) -> None:
             stage = (
                 Stage.objects.select_for_update().select_related("run__project").get(pk=stage.pk)
             )
-            if stage.status != Status.QUEUED:
+            if stage.status != Status.QUEUED or stage.version != VERSIONS[stage.kind]:
                 return
             if not stage.chunks.exists():
                 stages.plan(stage)

@@ -58,6 +58,9 @@ class Stage(models.Model):
     config = models.JSONField(help_text="what of the run's configuration decides its result")
     status = models.CharField(max_length=20, choices=Status, default=Status.PENDING)
     fingerprint = models.CharField(max_length=64, blank=True)
+    version = models.PositiveIntegerField(
+        default=1, help_text="of its kind's code, when it was queued"
+    )
     queue = models.CharField(max_length=10, blank=True, help_text="whose workers help; once queued")
     reused_from = models.ForeignKey("self", models.PROTECT, null=True, related_name="reused_by")
     reason = models.TextField(blank=True, help_text="why it was skipped, is empty, or failed")
@@ -71,7 +74,6 @@ class Stage(models.Model):
     queued_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
-    rung_at = models.DateTimeField(null=True, help_text="when workers were last called to it")
     closes_at = models.DateTimeField(null=True, help_text="when a complete review ends")
 
     class Meta:
