@@ -74,15 +74,15 @@ def emit(run_id: int, kind: str, data: dict[str, Any]) -> int:
 
     Call it last in its transaction: it locks the run until the commit.
     """
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         cursor.execute(
-            "WITH n AS (UPDATE alignment_run SET seq = seq + 1 WHERE id = %s RETURNING seq)"
-            " INSERT INTO alignment_event (run_id, seq, kind, data, at)"
-            " SELECT %s, seq, %s, %s::jsonb, now() FROM n RETURNING seq",
-            [run_id, run_id, kind, json.dumps(data)],
+            "WITH n AS (UPDATE alignment_run SET seq = seq + 1 WHERE id = %s RETURNING seq),"
+            " e AS (INSERT INTO alignment_event (run_id, seq, kind, data, at)"
+            " SELECT %s, seq, %s, %s::jsonb, now() FROM n RETURNING seq)"
+            " SELECT seq, pg_notify(%s, %s) FROM e",
+            [run_id, run_id, kind, json.dumps(data), CHANNEL, str(run_id)],
         )
-        (seq,) = cursor.fetchone()
-        cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(run_id)])
+        (seq, _) = cursor.fetchone()
     return int(seq)
 
 

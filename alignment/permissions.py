@@ -14,6 +14,10 @@ class Denied(MoraError, PermissionDenied):
     """The person may not do this."""
 
 
+class Outsider(Denied):
+    """The person is no member, so for them the thing is not there."""
+
+
 def role_in(user: User | AnonymousUser, project: Project) -> Role | None:
     """The user's role in the project, if any; a superuser is an owner everywhere."""
     if not user.is_authenticated or not getattr(user, "is_active", False):
@@ -28,17 +32,30 @@ def role_in(user: User | AnonymousUser, project: Project) -> Role | None:
 
 def may(user: User | AnonymousUser, project: Project, least: Role) -> bool:
     role = role_in(user, project)
-    return role is not None and ORDER.index(role) >= ORDER.index(least)
+    return role is not None and at_least(role, least)
+
+
+def at_least(role: Role, least: Role) -> bool:
+    return ORDER.index(role) >= ORDER.index(least)
 
 
 def require(user: User | AnonymousUser, project: Project, least: Role) -> None:
-    """Raises Denied unless the user has at least this role in the project."""
-    if not may(user, project, least):
-        raise Denied(f"this needs the role {least} in project {project}; ask one of its owners")
+    """Raises Denied unless the user has this role in the project or more; Outsider for none."""
+    role = role_in(user, project)
+    if role is None:
+        raise Outsider(_needs(least, project))
+    if not at_least(role, least):
+        raise Denied(_needs(least, project))
 
 
 def admit(user: User | AnonymousUser, project: Project, least: Role) -> None:
     """Raises Http404 for who is no member of the project, Denied for a role too low."""
-    if role_in(user, project) is None:
+    role = role_in(user, project)
+    if role is None:
         raise Http404("no such page, or no member of its project")
-    require(user, project, least)
+    if not at_least(role, least):
+        raise Denied(_needs(least, project))
+
+
+def _needs(least: Role, project: Project) -> str:
+    return f"this needs the role {least} in project {project}; ask one of its owners"

@@ -137,15 +137,21 @@ def _text(suggestion: str, review: Review) -> str | None:
     return review.edited_text if review.decision == D.EDIT else suggestion
 
 
-def settle(item: ReviewItem, changes: Iterable[tuple[int, str, int]]) -> None:
+def settle(
+    item: ReviewItem,
+    changes: Iterable[tuple[int, str, int]],
+    standing: list[Review] | None = None,
+) -> bool:
     """Bring a locked item, its stage's counters and its reviewers' tallies in line with its
     standing reviews, of which some were just added or withdrawn.
 
-    changes: (reviewer, column of ReviewTally, by how much) for each. Sets the clock to the close
-    of the stage once nothing is left, and stops it else. Raises Closed where the stage takes no
+    changes: (reviewer, column of ReviewTally, by how much) for each. standing: the standing
+    reviews, where they are known. Sets the clock to the close of the stage once nothing is left,
+    and stops it else; whether it has run out already. Raises Closed where the stage takes no
     reviews (any more), which undoes the caller's transaction.
     """
-    standing = list(item.reviews.filter(withdrawn_at=None))
+    if standing is None:
+        standing = list(item.reviews.filter(withdrawn_at=None))
     found = resolve(item.prompt.text, item.needed, standing)
     seen = sorted({r.reviewer_id for r in standing if not r.adjudicates})
     opened = Counter(seen if found.state == State.PENDING else ())
@@ -163,7 +169,7 @@ def settle(item: ReviewItem, changes: Iterable[tuple[int, str, int]]) -> None:
         held_by=None if item.held_by_id in seen else item.held_by_id,
     )
     item.state, item.outcome, item.seen_by = found.state, outcome, seen
-    count(item.stage_id, done=done, disputed=disputed, tallies=moved)
+    return count(item.stage_id, done=done, disputed=disputed, tallies=moved)
 
 
 def _is_done(state: str) -> bool:
@@ -192,34 +198,43 @@ def _outcome(item: ReviewItem, text: str) -> Prompt:
 
 def count(
     stage_id: int, *, done: int, disputed: int, tallies: Iterable[tuple[int, str, int]]
-) -> None:
-    """Add to a stage's counters and its reviewers' tallies, and set or stop its clock.
+) -> bool:
+    """Add to a stage's counters and its reviewers' tallies, and set or stop its clock; whether it
+    has run out already, as it does at once where a run asks for no delay.
 
     The stage's row is locked first, so that tallies of several people never deadlock.
     """
+    rows: dict[int, Counter[str]] = {}
+    for reviewer, column, by in tallies:
+        rows.setdefault(reviewer, Counter())[column] += by
+    values = [v for who, by in rows.items() for v in (who, *(by[n] for n in TALLIED))]
+    places = ", ".join(f"(%s::bigint{', %s::int' * len(TALLIED)})" for _ in rows)
     with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE alignment_stage SET done = done + %s, disputed = disputed + %s, closes_at ="
-            " CASE WHEN done + %s = total THEN now() + make_interval(secs => (SELECT"
-            " coalesce((config->'review'->>'close_after_seconds')::int, 60) FROM alignment_run r"
-            " WHERE r.id = run_id)) END WHERE id = %s AND status = 'waiting'",
-            [done, disputed, done, stage_id],
-        )
-        if cursor.rowcount != 1:
-            raise Closed(closed_sentence(Stage.objects.get(pk=stage_id).status))
-        rows: dict[int, Counter[str]] = {}
-        for reviewer, column, by in tallies:
-            rows.setdefault(reviewer, Counter())[column] += by
-        if not rows:
-            return
-        columns = ", ".join(f'"{name}"' for name in TALLIED)
-        values = ", ".join(f"(%s, %s, now(), {', '.join(['%s'] * len(TALLIED))})" for _ in rows)
-        sums = ", ".join(f'"{n}" = alignment_reviewtally."{n}" + excluded."{n}"' for n in TALLIED)
-        cursor.execute(
-            f"INSERT INTO alignment_reviewtally (stage_id, reviewer_id, last_at, {columns})"
-            f" VALUES {values} ON CONFLICT (stage_id, reviewer_id) DO UPDATE SET {sums}",
-            [v for who, by in rows.items() for v in (stage_id, who, *(by[n] for n in TALLIED))],
-        )
+        cursor.execute(_COUNT.format(places=places), [done, disputed, done, stage_id, *values])
+        found = cursor.fetchone()
+    if found is None:
+        raise Closed(closed_sentence(Stage.objects.get(pk=stage_id).status))
+    return bool(found[0])
+
+
+_NAMES = ", ".join(f'"{name}"' for name in TALLIED)
+_SUMS = ", ".join(f'"{n}" = alignment_reviewtally."{n}" + excluded."{n}"' for n in TALLIED)
+_SAID = " + ".join(f'excluded."{name}"' for name in TALLIED if name != "open")
+_COUNT = f"""
+WITH s AS (
+  UPDATE alignment_stage SET done = done + %s, disputed = disputed + %s,
+    closes_at = CASE WHEN done + %s = total THEN statement_timestamp() + make_interval(secs => (
+      SELECT coalesce((config->'review'->>'close_after_seconds')::int, 60)
+      FROM alignment_run r WHERE r.id = run_id)) END
+  WHERE id = %s AND status = 'waiting' RETURNING id, closes_at <= statement_timestamp() AS due
+), t AS (
+  INSERT INTO alignment_reviewtally (stage_id, last_at, reviewer_id, {_NAMES})
+  SELECT s.id, statement_timestamp(), v.* FROM s, (VALUES {{places}}) v (reviewer_id, {_NAMES})
+  ON CONFLICT (stage_id, reviewer_id) DO UPDATE SET {_SUMS},
+    last_at = CASE WHEN {_SAID} > 0 THEN excluded.last_at ELSE alignment_reviewtally.last_at END
+)
+SELECT due FROM s
+"""
 
 
 def closed_sentence(status: str) -> str:

@@ -8,6 +8,7 @@ from channels.security.websocket import AllowedHostsOriginValidator
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mora_web.settings")
+os.environ.setdefault("DATABASE_POOL", "10")  # every request has a thread of its own
 django_application = get_asgi_application()
 
 from alignment.routing import websocket_urlpatterns  # noqa: E402 (needs the loaded apps)

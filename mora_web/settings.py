@@ -52,8 +52,15 @@ def _database(url: str) -> dict[str, object]:
         "PASSWORD": parts.pop("password", ""),
         "HOST": parts.pop("host", ""),
         "PORT": str(parts.pop("port", "")),
-        "OPTIONS": {"connect_timeout": 5, **parts},
+        "OPTIONS": {"connect_timeout": 5, **parts, **_pool()},
+        "CONN_HEALTH_CHECKS": True,
     }
+
+
+def _pool() -> dict[str, object]:
+    """Connections that a process with many short-lived threads keeps open, as the web does."""
+    size = int(os.environ.get("DATABASE_POOL", "0"))
+    return {"pool": {"min_size": 1, "max_size": size, "timeout": 10}} if size else {}
 
 
 DEBUG = os.environ.get("DEBUG") == "1"

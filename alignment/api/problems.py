@@ -15,7 +15,8 @@ from ninja import NinjaAPI, Schema
 from ninja.errors import HttpError, ValidationError
 
 from alignment.method.errors import MoraError
-from alignment.permissions import Denied
+from alignment.permissions import Denied, Outsider
+from alignment.services.answers import BadAnswer
 from alignment.services.runs import BadConfig
 
 log = logging.getLogger(__name__)
@@ -93,6 +94,8 @@ def add_handlers(api: NinjaAPI) -> None:
         HttpError: _http,
         ValidationError: _invalid,
         BadConfig: _bad_config,
+        BadAnswer: lambda request, error: problem(request, 422, str(error)),
+        Outsider: _missing,
         Denied: lambda request, error: problem(request, 403, str(error)),
         MoraError: lambda request, error: problem(request, 409, str(error)),
         IntegrityError: _conflict,

@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 
 from alignment.method.errors import MoraError
 from alignment.models import Invitation, Membership, Project, Role
-from alignment.permissions import ORDER, Denied, may, require
+from alignment.permissions import Denied, at_least, may, require
 
 LONGEST, MOST_USES = timedelta(days=90), 1000
 INVALID = "this invitation is not valid: it was revoked, used up, has expired, or never was"
@@ -78,7 +78,7 @@ def accept_invitation(*, token: str, user: User) -> Membership:
     with transaction.atomic():
         invitation = invitation_of(token)
         member = Membership.objects.filter(project=invitation.project, user=user).first()
-        if member and ORDER.index(Role(member.role)) >= ORDER.index(Role(invitation.role)):
+        if member and at_least(Role(member.role), Role(invitation.role)):
             return member
         used = Invitation.objects.filter(
             pk=invitation.pk, revoked_at=None, uses__lt=F("most_uses")

@@ -5,7 +5,6 @@ from datetime import timedelta
 from hmac import compare_digest
 
 from django.contrib.auth.models import User
-from django.db.models import Q
 from django.utils.timezone import now
 
 from alignment.method.errors import MoraError
@@ -35,8 +34,8 @@ def user_of(text: str) -> User | None:
         return None
     if not key.user.is_active:
         return None
-    stale = Q(last_used_at=None) | Q(last_used_at__lt=now() - NOTED_EVERY)
-    ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=now())
+    if key.last_used_at is None or key.last_used_at < now() - NOTED_EVERY:
+        ApiKey.objects.filter(pk=key.pk).update(last_used_at=now())
     return key.user
 
 

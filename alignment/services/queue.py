@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from alignment.method.errors import MoraError
@@ -21,35 +21,61 @@ from alignment.reviewing import closed_sentence
 State = ReviewItem.State
 LEASE = timedelta(minutes=10)
 FREE = Q(lease_expires_at=None) | Q(lease_expires_at__lte=Now()) | Q(held_by=None)
+_NOW = "statement_timestamp()"
+# The person's item, its lease renewed where it can still be reviewed, else given back.
+_RENEW = """
+UPDATE alignment_reviewitem i
+SET held_by_id = CASE WHEN {usable} THEN i.held_by_id END,
+    lease_expires_at = {now} + CASE WHEN {usable} THEN %(lease)s ELSE interval '0' END
+FROM alignment_stage s WHERE i.held_by_id = %(me)s AND s.id = i.stage_id
+RETURNING CASE WHEN i.held_by_id IS NOT NULL THEN i.id END
+""".format(
+    now=_NOW,
+    usable="i.state = 'pending' AND s.status = 'waiting'"
+    " AND coalesce(s.id = %(stage)s, true) AND NOT i.seen_by @> ARRAY[%(me)s]::bigint[]",
+)
+# Review stages that hold something for the person, by their counters.
+_STAGES = """
+SELECT s.id FROM alignment_stage s JOIN alignment_run r ON r.id = s.run_id
+LEFT JOIN alignment_reviewtally t ON t.stage_id = s.id AND t.reviewer_id = %(me)s
+WHERE r.project_id = %(project)s AND s.kind = 'review' AND s.status = 'waiting'
+  AND coalesce(s.id = %(stage)s, true) AND s.total - s.done - s.disputed > coalesce(t.open, 0)
+ORDER BY s.id
+"""
+_FREE = f"(i.held_by_id IS NULL OR i.lease_expires_at IS NULL OR i.lease_expires_at <= {_NOW})"
+_ASSIGNED = f"""
+SELECT i.id FROM alignment_reviewitem i WHERE i.assigned_to_id = %(me)s AND i.state = 'pending'
+  AND i.stage_id = %(stage)s AND {_FREE} ORDER BY i.id LIMIT 1 FOR UPDATE SKIP LOCKED
+"""
 # The first free item that a person has not seen, a group of items alike in who saw them at a
 # time: as many index probes as there are groups, however many items a group has. Begun items
 # come before fresh ones.
-_SEEK = """
+_SEEK = f"""
 WITH RECURSIVE alike AS (
-  (SELECT seen_by FROM alignment_reviewitem WHERE stage_id = %(stage)s AND {those}
+  (SELECT seen_by FROM alignment_reviewitem WHERE stage_id = %(stage)s AND {{those}}
    ORDER BY seen_by DESC LIMIT 1)
   UNION ALL
-  SELECT (SELECT i.seen_by FROM alignment_reviewitem i WHERE i.stage_id = %(stage)s AND {those}
+  SELECT (SELECT i.seen_by FROM alignment_reviewitem i WHERE i.stage_id = %(stage)s AND {{those}}
     AND i.seen_by < a.seen_by ORDER BY i.seen_by DESC LIMIT 1)
   FROM alike a WHERE a.seen_by IS NOT NULL
 )
 SELECT found.id FROM alike a CROSS JOIN LATERAL (
-  SELECT i.id FROM alignment_reviewitem i WHERE i.stage_id = %(stage)s AND {those}
-    AND i.seen_by = a.seen_by
-    AND (i.held_by_id IS NULL OR i.lease_expires_at IS NULL OR i.lease_expires_at <= now())
-  ORDER BY i.id LIMIT 1 FOR UPDATE SKIP LOCKED
+  SELECT i.id FROM alignment_reviewitem i WHERE i.stage_id = %(stage)s AND {{those}}
+    AND i.seen_by = a.seen_by AND {_FREE} ORDER BY i.id LIMIT 1 FOR UPDATE SKIP LOCKED
 ) found WHERE a.seen_by IS NOT NULL AND NOT a.seen_by @> ARRAY[%(me)s]::bigint[] LIMIT 1
 """
-_ASSIGNED = """
-SELECT i.id FROM alignment_reviewitem i WHERE i.assigned_to_id = %(me)s AND i.state = 'pending'
-  AND i.stage_id = %(stage)s
-  AND (i.held_by_id IS NULL OR i.lease_expires_at IS NULL OR i.lease_expires_at <= now())
-ORDER BY i.id LIMIT 1 FOR UPDATE SKIP LOCKED
-"""
-_WAYS = (
-    _ASSIGNED,
-    _SEEK.format(those="state = 'pending' AND assigned_to_id IS NULL"),
-    _SEEK.format(those="state = 'pending' AND assigned_to_id IS NOT NULL"),
+# Those assigned to the person, then nobody's, then those of others; each only where the one
+# before it finds nothing.
+_LEASE = """
+UPDATE alignment_reviewitem
+SET held_by_id = %(me)s, lease = %(token)s, leased_at = {now},
+    lease_expires_at = {now} + %(lease)s
+WHERE id = coalesce(({assigned}), ({nobodys}), ({others})) RETURNING id
+""".format(
+    now=_NOW,
+    assigned=_ASSIGNED,
+    nobodys=_SEEK.format(those="state = 'pending' AND assigned_to_id IS NULL"),
+    others=_SEEK.format(those="state = 'pending' AND assigned_to_id IS NOT NULL"),
 )
 
 
@@ -79,43 +105,26 @@ def next_item(*, project: Project, by: User, stage: Stage | None = None) -> Revi
     for _ in range(3):
         try:
             with transaction.atomic():
-                return _held(me, stage) or _leased(me, _open_stages(me, stage))
+                found = _held_or_leased(me, stage)
         except IntegrityError:  # the same person asked twice at once; now they hold one
             continue
+        return _items().get(pk=found) if found else None
     raise MoraError("another page of yours is taking a rewrite at this moment; try again")
 
 
-def _open_stages(me: Reviewer, stage: Stage | None) -> list[int]:
-    """The waiting review stages that hold something for the person, by their counters."""
-    found = Stage.objects.filter(
-        run__project=me.project_id, kind="review", status=Status.WAITING
-    ).filter(**({"pk": stage.pk} if stage else {}))
-    rows = found.order_by("pk").values_list("pk", F("total") - F("done") - F("disputed"))
-    mine = dict(me.tallies.filter(stage__in=[pk for pk, _ in rows]).values_list("stage", "open"))
-    return [pk for pk, left in rows if left > mine.get(pk, 0)]
-
-
-def _held(me: Reviewer, stage: Stage | None) -> ReviewItem | None:
-    """The item that the person holds, its lease renewed; one that is of no use is given back."""
-    item = _items().filter(held_by=me).select_for_update(of=("self",)).first()
-    if item is None:
-        return None
-    usable = item.state == State.PENDING and me.pk not in item.seen_by
-    if not usable or item.stage.status != Status.WAITING or (stage and stage.pk != item.stage_id):
-        ReviewItem.objects.filter(pk=item.pk).update(held_by=None, lease_expires_at=Now())
-        return None
-    ReviewItem.objects.filter(pk=item.pk).update(lease_expires_at=Now() + LEASE)
-    return _items().get(pk=item.pk)
-
-
-def _leased(me: Reviewer, stages: list[int]) -> ReviewItem | None:
-    for stage in stages:
-        for way in _WAYS:
-            with connection.cursor() as cursor:
-                cursor.execute(way, {"stage": stage, "me": me.pk})
-                found = cursor.fetchone()
-            if found:
-                return _lease(me, found[0])
+def _held_or_leased(me: Reviewer, stage: Stage | None) -> int | None:
+    values: dict[str, Any] = {"me": me.pk, "project": me.project_id, "lease": LEASE}
+    values["stage"] = stage.pk if stage else None
+    with connection.cursor() as cursor:
+        cursor.execute(_RENEW, values)
+        held = cursor.fetchone()
+        if held and held[0]:
+            return int(held[0])
+        cursor.execute(_STAGES, values)
+        for (one,) in cursor.fetchall():
+            cursor.execute(_LEASE, {**values, "stage": one, "token": uuid4()})
+            if found := cursor.fetchone():
+                return int(found[0])
     return None
 
 
@@ -127,7 +136,16 @@ def _lease(me: Reviewer, pk: int) -> ReviewItem:
 
 
 def _items() -> "QuerySet[ReviewItem]":
-    return ReviewItem.objects.select_related("stage__run__project", "prompt__parent")
+    """Items with all around them, but for the large columns that no review needs."""
+    found = ReviewItem.objects.select_related("stage__run__project", "prompt__parent")
+    return found.defer(
+        "stage__facts",
+        "stage__traceback",
+        "stage__run__config",
+        "prompt__meta",
+        "prompt__parent__meta",
+        "stage__run__project__description",
+    )
 
 
 def take_item(*, item: ReviewItem, by: User) -> ReviewItem:

@@ -34,29 +34,31 @@ def decide_rewrite(
     Raises BadAnswer where the answer must be changed; Held where the rewrite is no longer theirs,
     or Closed where its stage is (both keep the text as a draft); Denied.
     """
-    project = item.stage.run.project
-    require(by, project, Role.ANNOTATOR)
-    me = reviewer_of(project, by)
     try:
         with transaction.atomic():
             item = locked(item.pk)
+            require(by, item.stage.run.project, Role.ANNOTATOR)
+            me = reviewer_of(item.stage.run.project, by)
             if first := _sent_before(item, me, lease):
                 return first
             answer = checked(answer, item)
             _admit(item, me)
             review = _record(item, me, answer, lease=lease)
-            settle(item, [(me.pk, answer.decision, 1)])
+            alone = None if item.seen_by else [review]
+            is_due = settle(item, [(me.pk, answer.decision, 1)], alone)
             drop_draft(item.pk, me.pk)
             _tell(item.stage)
     except (Held, Closed) as error:
-        _keep(item, me, answer)
+        _keep(item, by, answer)
         raise type(error)(f"{error}; {KEPT}") from error
-    lifecycle.close_review(item.stage)
+    if is_due:
+        lifecycle.close_review(item.stage)
     return review
 
 
 def _sent_before(item: ReviewItem, me: Reviewer, lease: UUID | None) -> Review | None:
-    if lease is None:
+    """What was submitted under the lease before, if anything; nothing while the lease stands."""
+    if lease is None or (item.lease == lease and item.held_by_id == me.pk):
         return None
     return Review.objects.filter(lease=lease, item=item, reviewer=me).first()
 
@@ -99,9 +101,9 @@ def _record(
     )
 
 
-def _keep(item: ReviewItem, me: Reviewer, answer: Answer) -> None:
+def _keep(item: ReviewItem, by: User, answer: Answer) -> None:
     if answer.decision != D.SKIP:
-        keep_draft(item, me, answer)
+        keep_draft(item, reviewer_of(item.stage.run.project, by), answer)
 
 
 def _tell(stage: Stage) -> None:
@@ -171,8 +173,9 @@ def adjudicate(*, item: ReviewItem, by: User, answer: Answer) -> Review:
         if item.state == State.PENDING and is_held_by_another(item, me):
             raise Held("somebody is reviewing this rewrite just now")
         review = _record(item, me, answer, adjudicates=True)
-        settle(item, [(me.pk, "adjudicated", 1)])
+        is_due = settle(item, [(me.pk, "adjudicated", 1)])
         drop_draft(item.pk, me.pk)
         _tell(item.stage)
-    lifecycle.close_review(item.stage)
+    if is_due:
+        lifecycle.close_review(item.stage)
     return review
