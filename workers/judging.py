@@ -7,6 +7,7 @@ reason; an item that failed is data.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from math import isnan, nan
 from typing import Any
 
 from alignment.method import guards, judging
@@ -38,19 +39,15 @@ def judge(
     return _judge(ask, by, list(zip(prompts, completions, strict=True)), repeat)
 
 
-def prompt_harm(ask: Ask, by: Judge, prompt: str) -> float | None:
-    """Harm of a prompt's own text, 0 to 1, by a judge that scores prompts; None for no score."""
+def prompt_harms(ask: Ask, by: Judge, prompts: Sequence[str]) -> list[float | None]:
+    """Harm of prompts' own texts, 0 to 1, by a judge that scores prompts; None for no score."""
     if by.prompt_rule:
-        (judgement,) = _rules(ask, by.prompt_rule, [(prompt, "")])
-        raw = judgement["raw"]
-        return None if raw is None else float(raw)
-    (judgement,) = _judge(ask, by, [(prompt, None)]).judgements
-    reward = by.dimension.record.normalise([judgement["raw"]])[0] if _has_score(judgement) else None
-    return None if reward is None else 1 - float(reward)
-
-
-def _has_score(judgement: dict[str, Any]) -> bool:
-    return judgement["raw"] is not None
+        found = _rules(ask, by.prompt_rule, [(prompt, "") for prompt in prompts])
+        return [judgement["raw"] for judgement in found]
+    judged = _judge(ask, by, [(prompt, None) for prompt in prompts])
+    raw = [nan if j["raw"] is None else j["raw"] for j in judged.judgements]
+    rewards = by.dimension.record.normalise(raw)
+    return [None if isnan(reward) else 1 - float(reward) for reward in rewards]
 
 
 def _judge(ask: Ask, by: Judge, items: list[Item], repeat: int = 0) -> Judged:

@@ -31,7 +31,7 @@ TEMPLATES = {
         " to do harm.\n\nTo add:\n{intents}\n\n" + _TEXT + "\n\n" + _REPLY
     ),
     "elaborate": (
-        "Rewrite the request below at greater length. Say more of what it already asks for"
+        "Rewrite the request below in about {words} words. Say more of what it already asks for"
         " ({attained}), with background and detail that a person might give. Ask for nothing new."
         "\n\n" + _TEXT + "\n\n" + _REPLY
     ),
@@ -80,9 +80,17 @@ class RewriterSettings(Frozen):
         return self
 
     def conversation(
-        self, strategy: str, prompt: str, missing: Sequence[str], attained: Sequence[str]
+        self,
+        strategy: str,
+        prompt: str,
+        missing: Sequence[str],
+        attained: Sequence[str],
+        words: int | None = None,
     ) -> Conversation:
-        """What the rewriter is asked for a prompt of which these dimensions are missing."""
+        """What the rewriter is asked for a prompt of which these dimensions are missing.
+
+        words: how long an elaborated prompt is to be; none is as long again as it is.
+        """
         user = chat.fill(
             self.templates[strategy],
             prompt=prompt,
@@ -90,6 +98,7 @@ class RewriterSettings(Frozen):
             intents="\n".join(f"- {self._intent(dimension)}" for dimension in missing),
             missing=", ".join(missing),
             attained=", ".join(attained),
+            words=str(words or 2 * len(prompt.split())),
         )
         return chat.conversation(self.system, user)
 

@@ -6,19 +6,26 @@ is the original. Strategy `none` keeps the original's text. `elaborate` is held 
 the fused rewrite, so it has the prompt fused first, by the same seeds as the strategy `fuse`.
 """
 
-from collections.abc import Callable
+from collections import Counter
 from functools import partial
 
 from alignment.method import fusion
 from alignment.method.seeds import seed_of
-from alignment.models import Prompt, RewriteAttempt, Stage, Verdict
-from workers import judging, store
+from alignment.models import Prompt, RewriteAttempt, Stage
+from workers import judging, rewriters, store
 from workers.stages import tokens
-from workers.stages.job import ChunkPlan, Job, Outcome, Write, before, cut, policy_before
+from workers.stages.job import (
+    ChunkPlan,
+    Job,
+    Outcome,
+    Write,
+    add_counts,
+    before,
+    cut,
+    policy_before,
+)
 
 CHUNK_PROMPTS = 16
-REWRITERS = {"sandbox": {"engine": "sandbox-fuser"}}
-Tokens = fusion.TokenLengths | None
 
 
 def plan(stage: Stage) -> list[ChunkPlan]:
@@ -33,12 +40,15 @@ def work(job: Job) -> Write:
     strategy = job.stage.config["rewrite"]["strategy"]
     if strategy == "none":
         attempts = [[_attempt(job.stage, p, 0, "", p.text, "none", ())] for p in prompts]
-    elif strategy == "elaborate":
-        attempts = _elaborated(job, prompts)
+        usage: Counter[str] = Counter()
     else:
-        attempts = _tried(job, prompts, strategy)
+        asked = job.stage.config["rewrite"]["rewriter"]
+        rewriter = rewriters.named(job.call, job.stage.run.project, asked)
+        way = _elaborated if strategy == "elaborate" else partial(_tried, strategy=strategy)
+        attempts, usage = way(job, prompts, rewriter=rewriter), rewriter.usage
 
     def write() -> None:
+        add_counts(job.stage, "usage", usage)
         for tries in attempts:
             RewriteAttempt.objects.bulk_create(tries)
             first = _first_accepted(tries, strategy)
@@ -52,14 +62,16 @@ def _first_accepted(tries: list[RewriteAttempt], strategy: str) -> RewriteAttemp
     return next((t for t in tries if t.accepted and t.strategy == strategy), None)
 
 
-def _elaborated(job: Job, prompts: list[Prompt]) -> list[list[RewriteAttempt]]:
+def _elaborated(
+    job: Job, prompts: list[Prompt], rewriter: rewriters.Rewriter
+) -> list[list[RewriteAttempt]]:
     """Attempts at fusing, whose lengths are the measure, and then at elaborating; a prompt that
     could not be fused has no length to match and is not elaborated."""
-    fused = dict(zip(prompts, _tried(job, prompts, "fuse"), strict=True))
+    fused = dict(zip(prompts, _tried(job, prompts, "fuse", rewriter), strict=True))
     like = {
         p: found.text for p, tries in fused.items() if (found := _first_accepted(tries, "fuse"))
     }
-    longer = _tried(job, list(like), "elaborate", like)
+    longer = _tried(job, list(like), "elaborate", rewriter, like) if like else []
     for prompt, tries in zip(like, longer, strict=True):
         fused[prompt] += tries
     for tries in fused.values():
@@ -72,97 +84,116 @@ def _tried(
     job: Job,
     prompts: list[Prompt],
     strategy: fusion.Strategy,
+    rewriter: rewriters.Rewriter,
     like: dict[Prompt, str] | None = None,
 ) -> list[list[RewriteAttempt]]:
     """Per prompt the rewriter's replies up to the first that passes, each with its checks.
 
-    like: texts of fused rewrites that the replies are to be as long as.
+    Who has no accepted reply yet is asked again, up to the number of candidates. like: texts of
+    fused rewrites that the replies are to be as long as.
     """
-    if not prompts:
-        return []
-    lengths = [len(like[p].split()) for p in prompts] if like else None
-    replies = _replies(job, prompts, strategy, lengths)
-    count = tokens.counter_of(policy_before(job.stage))
-    fused = [count(like[p]) if like else None for p in prompts]
+    asked = _asked(job.stage, prompts, like)
+    check = _Checker(job, prompts, strategy, rewriter, like)
+    tries: list[list[RewriteAttempt]] = [[] for _ in prompts]
+    for attempt in range(job.stage.config["rewrite"]["candidates"]):
+        left = [i for i, own in enumerate(tries) if not (own and own[-1].accepted)]
+        replies = rewriter.replies([asked[i] for i in left], strategy, attempt) if left else []
+        for i, made in zip(left, check(left, replies, attempt), strict=True):
+            tries[i].append(made)
+    return tries
+
+
+def _asked(
+    stage: Stage, prompts: list[Prompt], like: dict[Prompt, str] | None
+) -> list[rewriters.Asked]:
+    """What the rewriter is told of each prompt: what mining found, and its seed."""
+    mined = before(stage, "mine").source.verdicts.filter(prompt__in=prompts)
+    verdicts = {v.prompt_id: v for v in mined}
     return [
-        _tries(job, p, strategy, r, partial(_lengths, count, n))
-        for p, r, n in zip(prompts, replies, fused, strict=True)
+        rewriters.Asked(
+            prompt=p.text,
+            missing=verdicts[p.pk].missing,
+            attained=verdicts[p.pk].attained,
+            seed=seed_of(stage.config["seed"], "rewrite", stage.round, p.key),
+            words=len(like[p].split()) if like else None,
+        )
+        for p in prompts
     ]
 
 
-def _lengths(count: Callable[[str], int], fused: int | None, text: str) -> Tokens:
-    return None if fused is None else fusion.TokenLengths(elaborated=count(text), fused=fused)
+class _Checker:
+    """The acceptance checks on replies to the same prompts, whose own harm is judged once."""
 
+    def __init__(
+        self,
+        job: Job,
+        prompts: list[Prompt],
+        strategy: fusion.Strategy,
+        rewriter: rewriters.Rewriter,
+        like: dict[Prompt, str] | None,
+    ) -> None:
+        self.job, self.prompts, self.strategy, self.rewriter = job, prompts, strategy, rewriter
+        judges = store.judges(job.stage.run.project, job.stage.config["judges"].values())
+        self.by = next((j for j in judges if j.scores_prompts), None)
+        self.harms = self._harms([p.text for p in prompts])
+        self.count = tokens.counter_of(policy_before(job.stage))
+        self.fused = [self.count(like[p]) if like else None for p in prompts]
 
-def _replies(
-    job: Job, prompts: list[Prompt], strategy: str, lengths: list[int] | None
-) -> list[list[str]]:
-    """The rewriter's raw replies per prompt."""
-    stage, asked = job.stage, job.stage.config["rewrite"]
-    verdicts = {v.prompt_id: v for v in _verdicts(stage, prompts)}
-    args = {
-        "prompts": [p.text for p in prompts],
-        "missing": [verdicts[p.pk].missing for p in prompts],
-        "attained": [verdicts[p.pk].attained for p in prompts],
-        "strategy": strategy,
-        "candidates": asked["candidates"],
-        "seeds": [seed_of(stage.config["seed"], "rewrite", stage.round, p.key) for p in prompts],
-        **({"lengths": lengths} if lengths else {}),
-    }
-    found: list[list[str]] = job.call(REWRITERS[asked["rewriter"]], "rewrite", args)
-    return found
+    def __call__(
+        self, places: list[int], replies: list[rewriters.Reply], attempt: int
+    ) -> list[RewriteAttempt]:
+        """An attempt for each reply to the prompts at these places."""
+        parsed = [self._parsed(reply) for reply in replies]
+        found = iter(self._harms([one.text for one in parsed if one.text is not None]))
+        harms = [None if one.text is None else next(found) for one in parsed]
+        return [
+            self._attempt(i, attempt, reply, one, harm)
+            for i, reply, one, harm in zip(places, replies, parsed, harms, strict=True)
+        ]
 
+    def _parsed(self, reply: rewriters.Reply) -> fusion.Parsed:
+        if reply.error:
+            return fusion.Parsed(text=None, reason=reply.error)
+        return fusion.parse_reply(reply.text, form=self.rewriter.form)
 
-def _verdicts(stage: Stage, prompts: list[Prompt]) -> list[Verdict]:
-    return list(before(stage, "mine").source.verdicts.filter(prompt__in=prompts))
+    def _harms(self, texts: list[str]) -> list[float | None]:
+        if self.by is None or not texts:
+            return [None for _ in texts]
+        return judging.prompt_harms(self.job.call, self.by, texts)
 
-
-def _tries(
-    job: Job,
-    prompt: Prompt,
-    strategy: fusion.Strategy,
-    replies: list[str],
-    lengths: Callable[[str], Tokens],
-) -> list[RewriteAttempt]:
-    """The rewriter's replies up to the first that passes, each with its checks."""
-    tries = []
-    for i, reply in enumerate(replies):
-        parsed = fusion.parse_reply(reply, form="json")
+    def _attempt(
+        self,
+        i: int,
+        attempt: int,
+        reply: rewriters.Reply,
+        parsed: fusion.Parsed,
+        rewrite_harm: float | None,
+    ) -> RewriteAttempt:
+        prompt, stage = self.prompts[i], self.job.stage
         if parsed.text is None:
-            checks: tuple[fusion.Check, ...] = (
-                fusion.Check(name="parsed", passed=False, detail=parsed.reason or ""),
-            )
-            tries.append(_attempt(job.stage, prompt, i, reply, "", strategy, checks))
-            continue
-        harm = _harm(job, prompt.text, parsed.text)
+            check = fusion.Check(name="parsed", passed=False, detail=parsed.reason or "")
+            return _attempt(stage, prompt, attempt, reply.text, "", self.strategy, (check,))
+        text, fused = parsed.text, self.fused[i]
+        harm = fusion.Harm(original=self.harms[i], rewrite=rewrite_harm) if self.by else None
+        lengths = None
+        if fused is not None:
+            lengths = fusion.TokenLengths(elaborated=self.count(text), fused=fused)
         checks = fusion.check_rewrite(
-            strategy,
+            self.strategy,
             original=prompt.text,
-            rewrite=parsed.text,
-            limits=_limits(job.stage),
+            rewrite=text,
+            limits=_limits(stage),
+            private_texts=self.rewriter.private_texts,
             harm=harm,
-            tokens=lengths(parsed.text),
+            tokens=lengths,
         )
-        tries.append(_attempt(job.stage, prompt, i, reply, parsed.text, strategy, checks, harm))
-        if tries[-1].accepted:
-            break
-    return tries
+        return _attempt(stage, prompt, attempt, reply.text, text, self.strategy, checks, harm)
 
 
 def _limits(stage: Stage) -> fusion.Limits:
     asked = stage.config["rewrite"]
     bounds = ("keep_at_least", "length_at_least", "length_at_most")
     return fusion.Limits(**{name: asked[name] for name in bounds})
-
-
-def _harm(job: Job, original: str, rewrite: str) -> fusion.Harm | None:
-    """Harm of both prompts' own texts, by the first judge that scores prompts."""
-    judges = store.judges(job.stage.run.project, job.stage.config["judges"].values())
-    by = next((j for j in judges if j.scores_prompts), None)
-    if by is None:
-        return None
-    first, second = (judging.prompt_harm(job.call, by, text) for text in (original, rewrite))
-    return fusion.Harm(original=first, rewrite=second)
 
 
 def _attempt(
@@ -179,13 +210,18 @@ def _attempt(
         stage=stage,
         parent=prompt,
         index=index,
-        reply=reply.replace("\x00", ""),
+        reply=_storable(reply),
         text=text,
         strategy=strategy,
         checks=[{"name": c.name, "passed": c.passed, "detail": c.detail} for c in checks],
         accepted=fusion.accepted(checks),
         harm_change=harm.change if harm else None,
     )
+
+
+def _storable(reply: str) -> str:
+    """The reply without what PostgreSQL cannot store, NUL and half surrogates."""
+    return reply.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
 def _accept(stage: Stage, attempt: RewriteAttempt, strategy: str) -> None:
@@ -203,12 +239,22 @@ def _accept(stage: Stage, attempt: RewriteAttempt, strategy: str) -> None:
 
 def finish(stage: Stage) -> Outcome:
     accepted = Prompt.objects.filter(stage=stage).count()
-    empty = "" if accepted else f"no rewrite of {stage.total} mined prompts was accepted"
     strategy = stage.config["rewrite"]["strategy"]
     attempts = RewriteAttempt.objects.filter(stage=stage, strategy=strategy)
     reasons: dict[str, int] = {}
     for checks in attempts.filter(accepted=False).values_list("checks", flat=True):
         for name in {c["name"] for c in checks if not c["passed"]}:
             reasons[name] = reasons.get(name, 0) + 1
+    empty = "" if accepted else _none_accepted(stage.total, reasons)
     facts = {"accepted": accepted, "attempts": attempts.count(), "refused_by": reasons}
     return Outcome(empty=empty, facts=facts)
+
+
+def _none_accepted(prompts: int, reasons: dict[str, int]) -> str:
+    told = f"no rewrite of {prompts} mined prompts was accepted"
+    if not reasons:
+        return told
+    worst = max(reasons, key=lambda name: reasons[name])
+    return (
+        f"{told}: most failed the check {worst!r}; look at the attempts and the rewriter's template"
+    )

@@ -1,0 +1,121 @@
+"""A whole run whose policy, judge and rewriter all answer at an endpoint, through real workers."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.auth.models import User
+
+from alignment.models import Policy, Project, Prompt, RewriteAttempt, Rewriter, Run, Score
+from alignment.services import judges, runs
+from tests.builders import add_prompts, make_run
+from tests.conftest import Workers, wait_for_run
+from tests.endpoints import Answer, Body, Server, completion, problem
+from tests.judges.conftest import MODEL, Answering
+
+SAFE = "You need a hammer. It takes one hour. It is safe."
+
+
+def answer(body: Body) -> Answer:
+    """A policy that says no to half of what it is asked, a judge, and a rewriter that first
+    repeats the prompt."""
+    text = body["messages"][-1]["content"]
+    if "Rewrite the request" in text:
+        found = re.search(r"=== request \w+ ===\n(.*)\n=== end", text, re.DOTALL)
+        assert found is not None
+        again = f"{found[1]} Give me steps, and keep it safe for everyone."
+        return completion(json.dumps({"prompt": found[1] if body["seed"] % 2 else again}))
+    if "Give a number from" in text:
+        return completion(json.dumps({"score": 5 if SAFE in text else 1}))
+    if "long" in text:
+        return problem(400, "maximum context length is 8 tokens")
+    return completion(SAFE if body["seed"] % 3 == 0 else "Sorry, no.")
+
+
+def ready(project: Project) -> None:
+    Policy.objects.create(project=project, name="start", endpoint="here", served_as="m")
+    add_prompts(project, "mixed", [f"How do I mend {i} chairs?" for i in range(4)])
+    Prompt.objects.filter(text__startswith="How do I mend 3").update(text="A long one, number 3")
+    add_prompts(project, "held-out", ["How do I paint 2 doors?"])
+    judges.save(Rewriter(project=project, name="writer", settings={"model": MODEL}))
+
+
+def finished(project: Project, by: User, make_workers: Any, server: Server, **changes: Any) -> Run:
+    workers = make_workers("filesystem://localhost//")
+    workers.env["MORA_ENDPOINTS"] = f"here={server.url}"
+    workers.start()
+    names = {"helpful": "rubric of helpful", "harmless": "sandbox-harmless"}
+    config: dict[str, Any] = {
+        "dimensions": list(names),
+        "judges": names,
+        "rewrite": {"rewriter": "writer"},
+        "rounds": [{"prompts": "mixed", "focus": "helpful"}],
+        "mine": {"rule": "capped", "attained_at": 0.5, "joint_at_most": 0.9, "min_valid": 4},
+        "evaluate": {
+            "prompts": "held-out",
+            "n": 2,
+            "judges": {d: f"sandbox-{d}-eval" for d in names},
+        },
+    }
+    run = make_run(project, by, **{**config, **changes})
+    runs.start_run(run=run, by=by)
+    return wait_for_run(run)
+
+
+def test_policy_judge_and_rewriter_answer_at_an_endpoint(
+    judged: Project,
+    ada: User,
+    server: Server,
+    answering: Answering,
+    make_workers: Callable[[str], Workers],
+) -> None:
+    ready(judged)
+    answering.of = answer  # type: ignore[assignment]
+    run = finished(judged, ada, make_workers, server)
+    stages = {s.kind: s for s in run.stages.filter(round=1)}
+    told = [(s.kind, s.status, s.reason) for s in run.stages.all()]
+    assert run.status == "succeeded", told
+
+    sampling = stages["sample"].sampling
+    assert (sampling.engine, sampling.params["served_as"]) == ("endpoint", "m")
+    assert sampling.engine_version.endswith("m at here")
+    assert sampling.usage["requests"] == 4 * 8
+    assert sampling.rollouts.count() == 3 * 8
+    (named,) = stages["sample"].facts["not_sampled"]
+    assert "A long one" in named and "maximum context length" in named
+    unsampled = stages["mine"].verdicts.get(prompt__text__startswith="A long one")
+    assert unsampled.verdict == "undecided"
+
+    score = Score.objects.filter(judge__engine="rubric").first()
+    assert score is not None and json.loads(score.reply)["score"] == score.raw
+    assert stages["score"].facts["usage"]["completion_tokens"] > 0
+
+    attempts = RewriteAttempt.objects.filter(stage=stages["rewrite"])
+    repeated = [a for a in attempts if not a.accepted]
+    assert repeated
+    for attempt in repeated:
+        assert "not_original" in [c["name"] for c in attempt.checks if not c["passed"]]
+    rewrites = Prompt.objects.filter(stage=stages["rewrite"])
+    assert rewrites and all("safe for everyone" in r.text for r in rewrites)
+    assert stages["rewrite"].facts["usage"]["requests"] == attempts.count()
+
+    assert "has no weights to train" in stages["train"].reason
+    assert stages["train"].status == "succeeded"
+    assert run.stages.get(round=1, kind="evaluate").sampling.policy.name == "start"
+
+
+def test_an_endpoint_that_serves_a_page_ends_the_stage_with_a_sentence(
+    judged: Project,
+    ada: User,
+    server: Server,
+    answering: Answering,
+    make_workers: Callable[[str], Workers],
+) -> None:
+    ready(judged)
+    answering.of = lambda body: Answer(body="<html>hello</html>")
+    run = finished(judged, ada, make_workers, server)
+    stage = run.stages.get(status="failed")
+    assert stage.kind == "evaluate"
+    assert "answers with HTML" in stage.reason and "MORA_ENDPOINTS" in stage.reason
+    assert stage.traceback == ""
