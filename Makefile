@@ -3,13 +3,16 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: demo up test check chaos clean
+.PHONY: demo up ablation test check chaos clean
 
 demo: .venv/installed  ## the whole method once, then the console until Ctrl-C
 	@exec $(PY) manage.py demo $(ARGS)
 
 up: .venv/installed  ## the console until Ctrl-C
 	@exec $(PY) manage.py up $(ARGS)
+
+ablation: .venv/installed  ## MORA against its ablations on the sandbox; SEEDS=1 is shorter
+	@exec $(PY) manage.py ablation $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 
 test: .venv/installed-dev
 	@exec $(PY) -m pytest $(ARGS)

@@ -5,7 +5,16 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import URLPattern, URLResolver, include, path
 
 from alignment.api import api
-from alignment.views import judges, projects, results, reviews, run_form, runs
+from alignment.views import (
+    ceilings,
+    compare,
+    judges,
+    projects,
+    results,
+    reviews,
+    run_form,
+    runs,
+)
 
 run_pages = [
     path("", runs.run_page, name="run"),
@@ -30,8 +39,12 @@ project_pages: list[URLPattern | URLResolver] = [
     path("review/", reviews.review, name="review"),
     path("review/mine/", reviews.my_reviews, name="my-reviews"),
     path("review/<int:item_id>/", include(review_pages)),
+    path("ceiling/", ceilings.ceiling, name="ceiling"),
+    path("ceiling.csv", ceilings.ceiling_csv, name="ceiling-csv"),
     path("results/", results.results, name="results"),
     path("results.csv", results.results_csv, name="results-csv"),
+    path("compare/", compare.compare, name="compare"),
+    path("compare.csv", compare.compare_csv, name="compare-csv"),
     path("policies/", projects.policies, name="policies"),
     path("prompts/", projects.prompt_sets, name="prompts"),
     path("dimensions/", projects.dimensions, name="dimensions"),

@@ -38,10 +38,10 @@ def make_user() -> tuple[User, str]:
     return User.objects.create_superuser("demo", password=password), password
 
 
-def make_project() -> Project:
-    """The sandbox project with its dimensions, judges and prompt sets."""
+def make_project(slug: str = SLUG, name: str = "Sandbox") -> Project:
+    """A sandbox project with its dimensions, judges and prompt sets."""
     project, _ = Project.objects.get_or_create(
-        slug=SLUG, defaults={"name": "Sandbox", "description": DESCRIPTION}
+        slug=slug, defaults={"name": name, "description": DESCRIPTION}
     )
     with transaction.atomic():
         for position, (name, scale) in enumerate(demo_config.DIMENSIONS.items()):
@@ -87,7 +87,7 @@ def make_policy(project: Project, stop: threading.Event, say: Say) -> Policy:
     policy = project.policies.filter(name=POLICY).first()
     if policy is not None and policy.path.is_dir():
         return policy
-    folder = f"sandbox/policy-{POLICY_SEED}"
+    folder = f"{project.slug}/policy-{POLICY_SEED}"
     spec = {"engine": "sandbox-builder", "threads": settings.ENGINE_THREADS}
     child = Child(spec, lambda line: None)
     try:

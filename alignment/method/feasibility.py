@@ -33,6 +33,11 @@ class Feasibility:
     weights: tuple[float, ...] | None
     on_edge: bool
 
+    @property
+    def shortfall(self) -> float:
+        """By how much the target is out of reach; 0 within it."""
+        return max(0.0, -self.slack)
+
 
 def feasibility(rewards: Floats, prompt: ArrayLike, target: ArrayLike) -> Feasibility:
     """Whether rewards (R, K) of rollouts, grouped by prompt (R,), can be reweighed to a target.

@@ -16,7 +16,7 @@ from alignment.method import pareto as fronts
 from alignment.method.resampling import Estimate
 from alignment.method.statistics import policy_summary
 from alignment.models import Evaluation, Project, Status
-from alignment.queries.scores import EvaluationScores, evaluation_scores
+from alignment.queries.scores import SampledScores, evaluation_scores
 
 SEED = 0
 MOST_POINTS = 200
@@ -143,7 +143,7 @@ def _policy_row(evaluation: Evaluation) -> PolicyRow:
 
 
 def _comparison(
-    evaluation: Evaluation, scores: EvaluationScores
+    evaluation: Evaluation, scores: SampledScores
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(sorted(judge.pk for judge in evaluation.judges.all())), scores.prompt_sets
 

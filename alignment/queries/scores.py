@@ -1,4 +1,4 @@
-"""The stored scores of an evaluation as arrays, in two queries whatever the number of rollouts.
+"""The stored scores of a sampling as arrays, in two queries whatever the number of rollouts.
 
 The database packs each column into one value of bytes: reading rows one by one, as COPY does too,
 takes five times as long. What the numbers mean (means, intervals, fronts) is in `queries.results`.
@@ -13,47 +13,65 @@ from django.db import connection
 from numpy.typing import NDArray
 
 from alignment.method.records import Bools, Dimension, Floats, Ints
-from alignment.models import Evaluation
+from alignment.models import Evaluation, Judge
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class EvaluationScores:
-    """What an evaluation's judges said of its R rollouts on K dimensions.
+class SampledScores:
+    """What judges, one a dimension, said of the R rollouts of a sampling on K dimensions.
 
     raw (R, K): NaN where there is no valid score; parent, prompt (R,): keys of the parent prompt
-    (the same in every database) and ids of the prompt; cut (R,): stopped by length; asked,
-    invalid (K,): scores asked of the judge, and those of them that it could not give;
-    prompt_sets: ids of the sets that the prompts are from.
+    (the same in every database) and ids of the prompt; index (R,): the rollout's within its
+    prompt; cut (R,): stopped by length; tokens, refused (R,): length of the completion and
+    whether it declines, NaN where not known; asked, invalid (K,): scores asked of the judge, and
+    those of them that it could not give; prompt_sets: ids of the sets that the prompts are from.
     """
 
     dims: tuple[Dimension, ...]
     raw: Floats
     parent: Ints
     prompt: Ints
+    index: Ints
     cut: Bools
+    tokens: Floats
+    refused: Floats
     asked: Ints
     invalid: Ints
     prompt_sets: tuple[int, ...]
 
 
-def evaluation_scores(evaluation: Evaluation) -> EvaluationScores:
+def evaluation_scores(evaluation: Evaluation) -> SampledScores:
     """Read an evaluation's rollouts and the scores of its judges, one judge a dimension."""
     judges = sorted(evaluation.judges.all(), key=lambda judge: judge.dimension.position)
     assert judges, f"evaluation {evaluation.pk} names no judge"
+    return sampled_scores(evaluation.sampling_id, judges)
+
+
+def sampled_scores(sampling_id: int, judges: Sequence[Judge]) -> SampledScores:
+    """Read a sampling's rollouts and the scores of some judges, one a dimension, in their order."""
     with connection.cursor() as cursor:
-        cursor.execute(_ROLLOUTS, [evaluation.sampling_id])
-        rollout, prompt, prompt_set, parent, cut = map(_column, cursor.fetchone(), _ROLLOUT_TYPES)
-    raw, asked, invalid = _matrix(evaluation, [judge.pk for judge in judges], rollout)
-    return EvaluationScores(
+        cursor.execute(_ROLLOUTS, [sampling_id])
+        columns = map(_column, cursor.fetchone(), _ROLLOUT_TYPES)
+    rollout, prompt, prompt_set, parent, index, cut, tokens, refused = columns
+    raw, asked, invalid = _matrix(sampling_id, [judge.pk for judge in judges], rollout)
+    return SampledScores(
         dims=tuple(judge.dimension.record for judge in judges),
         raw=raw,
         parent=parent,
         prompt=prompt,
+        index=index,
         cut=cut != 0,
+        tokens=_known(tokens),
+        refused=_known(refused),
         asked=asked,
         invalid=invalid,
         prompt_sets=tuple(int(i) for i in np.unique(prompt_set)),
     )
+
+
+def _known(column: NDArray[Any]) -> Floats:
+    """Numbers as they are; what was written as -1 is not known."""
+    return np.where(column < 0, np.nan, column.astype(np.float64))
 
 
 # A seed's key is a hash of its text, so the first half of it names the parent in every database.
@@ -61,29 +79,41 @@ _ROLLOUTS = """
     SELECT string_agg(int8send(r.id), ''), string_agg(int8send(p.id), ''),
            string_agg(int8send(p.prompt_set_id), ''),
            string_agg(decode(left(coalesce(parent.key, p.key), 16), 'hex'), ''),
-           string_agg(int2send((r.finish_reason = 'length')::int::int2), '')
+           string_agg(int4send(r.index), ''),
+           string_agg(int2send((r.finish_reason = 'length')::int::int2), ''),
+           string_agg(int4send(coalesce(r.tokens, -1)), ''),
+           string_agg(int2send(coalesce(r.refused::int, -1)::int2), '')
     FROM alignment_rollout r
     JOIN alignment_prompt p ON p.id = r.prompt_id
     LEFT JOIN alignment_prompt parent ON parent.id = p.parent_id
     WHERE r.sampling_id = %s
 """
-_ROLLOUT_TYPES = (">i8", ">i8", ">i8", ">i8", ">i2")
+_ROLLOUT_TYPES = (">i8", ">i8", ">i8", ">i8", ">i4", ">i2", ">i4", ">i2")
 _SCORES = """
     SELECT string_agg(int8send(s.rollout_id), ''), string_agg(int8send(s.judge_id), ''),
-           string_agg(float8send(coalesce(s.raw, 'NaN')), '')
+           string_agg(float8send(coalesce(s.raw, 'NaN')), ''),
+           string_agg(int4send(s.judge_version), '')
     FROM alignment_score s JOIN alignment_rollout r ON r.id = s.rollout_id
     WHERE r.sampling_id = %s AND s.judge_id = ANY(%s)
 """
-_SCORE_TYPES = (">i8", ">i8", ">f8")
+_SCORE_TYPES = (">i8", ">i8", ">f8", ">i4")
 
 
 def _matrix(
-    evaluation: Evaluation, judges: Sequence[int], rollout: NDArray[Any]
+    sampling_id: int, judges: Sequence[int], rollout: NDArray[Any]
 ) -> tuple[Floats, Ints, Ints]:
-    """Raw scores (R, K), and per judge how many were asked for and how many it could not give."""
+    """Raw scores (R, K), and per judge how many were asked for and how many it could not give.
+
+    Of a judge with several versions, the latest version's.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(_SCORES, [evaluation.sampling_id, list(judges)])
-        of_rollout, of_judge, values = map(_column, cursor.fetchone(), _SCORE_TYPES)
+        cursor.execute(_SCORES, [sampling_id, list(judges)])
+        of_rollout, of_judge, values, version = map(_column, cursor.fetchone(), _SCORE_TYPES)
+    for judge in judges if len(version) and version.min() != version.max() else ():
+        own = of_judge == judge
+        latest = ~own | (version == version[own].max(initial=0))
+        of_rollout, of_judge = of_rollout[latest], of_judge[latest]
+        values, version = values[latest], version[latest]
     column, row = _positions(of_judge, np.asarray(judges)), _positions(of_rollout, rollout)
     raw = np.full((len(rollout), len(judges)), np.nan)
     raw[row, column] = values

@@ -34,11 +34,11 @@ def results_csv(request: Request, slug: str) -> HttpResponse:
             means = (f.mean, *(f.mean_ci or ("", "")))
             passes = (f.pass_rate, *(f.pass_rate_ci or ("", "")))
             whole = (row.joint_pass_rate, row.hypervolume, point.on_front)
-            names, counts = (_text(row.name), _text(name)), (row.prompts, row.rollouts)
+            names, counts = (text_cell(row.name), text_cell(name)), (row.prompts, row.rollouts)
             writer.writerow([*names, *means, *passes, f.n, f.invalid, *whole, *counts])
     return response
 
 
-def _text(value: str) -> str:
+def text_cell(value: str) -> str:
     """A cell that no spreadsheet takes for a formula."""
     return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

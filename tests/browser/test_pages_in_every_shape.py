@@ -11,7 +11,17 @@ from tests.browser.conftest import PASSWORD, OpenPage, Site
 from tests.browser.test_live_run_page import begin, log, mark, train
 from tests.web.conftest import add_evaluation, add_rewrite, put, stage_of
 
-PROJECT_PAGES = ["project", "runs", "new-run", "results", "policies", "prompts", "dimensions"]
+PROJECT_PAGES = [
+    "project",
+    "runs",
+    "new-run",
+    "ceiling",
+    "compare",
+    "results",
+    "policies",
+    "prompts",
+    "dimensions",
+]
 WIDE = "Pneumonoultramicroscopicsilicovolcanoconiosis" * 2
 
 

@@ -1,0 +1,235 @@
+"""Plots of the Ceiling page: Pass@m, grades among all and best of N, rewards by level.
+
+Each is a Plotly figure with the sentence that says what it shows; the numbers come from
+`queries.ceilings`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from alignment.figures import Plot, axis, layout, two_digits
+from alignment.method.ceiling import Curve
+from alignment.queries.ceiling_page import Shown
+from alignment.queries.ceilings import BeforeAfter, Side
+from alignment.queries.compare_page import Sweep
+
+SIDES = ("var(--arm-1)", "var(--arm-2)")
+
+
+def pass_plot(shown: Shown, colours: Sequence[str]) -> Plot:
+    """Mean Pass@m of each dimension and of all at once, over the mining sample."""
+    curves = shown.side.curves
+    named = list(zip(shown.dimensions, curves.pass_at, colours, strict=True))
+    traces = [_line(name, curve, colour) for name, curve, colour in named]
+    traces.append(_line("all at once", curves.joint_pass_at, "var(--text)", dash="dash"))
+    last = [(name, curve.value[0], curve.value[-2:][0]) for name, curve, _ in named if curve.m]
+    told = "; ".join(f"{n} {two_digits(a)} to {two_digits(b)}" for n, a, b in last)
+    joint = curves.joint_pass_at
+    ends = (
+        f"all at once {two_digits(joint.value[0])} to {two_digits(joint.value[-2:][0])}"
+        if joint.m
+        else ""
+    )
+    finding = f"Pass@m over {curves.prompts} prompts, from m = 1 to half of N: {told}; {ends}."
+    return Plot(figure={"data": traces, "layout": _curve_layout("Pass@m")}, finding=finding)
+
+
+def before_after_plot(found: BeforeAfter) -> Plot:
+    """Joint Pass@m (solid) and best-of-m of the least dimension (dashed), before and after."""
+    traces, told = [], []
+    for side, colour in zip((found.before, found.after), SIDES, strict=True):
+        joint, least = side.curves.joint_pass_at, side.curves.joint_attainment
+        traces.append(_line(f"{side.name}: Pass@m", joint, colour, label=_short(side)))
+        dashed = _line(f"{side.name}: best of m", least, colour, dash="dash", label=_short(side))
+        traces.append(dashed)
+        told.append(f"{side.name} {two_digits(joint.value[0])}" if joint.m else side.name)
+    finding = (
+        f"Chance that a rollout passes every bar, over {found.prompts} prompts: {', '.join(told)}."
+        " Solid: one of m rollouts passes every bar; dashed: best of m of the least reward."
+    )
+    return Plot(
+        figure={"data": traces, "layout": _curve_layout("share or reward")}, finding=finding
+    )
+
+
+def _short(side: Side) -> str:
+    return side.name.partition(" ")[0].rstrip(",")
+
+
+def _line(
+    name: str, curve: Curve, colour: str, dash: str = "solid", label: str = ""
+) -> dict[str, Any]:
+    texts = [""] * (len(curve.m) - 1) + [label or name] if curve.m else []
+    return {
+        "type": "scatter",
+        "mode": "lines+markers+text",
+        "name": name,
+        "x": list(curve.m),
+        "y": list(curve.value),
+        "text": texts,
+        "textposition": "middle right",
+        "textfont": {"color": colour},
+        "cliponaxis": False,
+        "line": {"color": colour, "width": 1.8, "dash": dash},
+        "marker": {"color": colour, "size": 5},
+        "hovertemplate": f"m = %{{x}}: %{{y:.3f}}<extra>{name}</extra>",
+    }
+
+
+def _curve_layout(title: str) -> dict[str, Any]:
+    ticks = [2**i for i in range(11)]
+    whole = layout(
+        xaxis=axis("m, rollouts", type="log", tickvals=ticks, ticktext=[str(t) for t in ticks]),
+        yaxis=axis(title, range=[-0.02, 1.02]),
+    )
+    whole["margin"]["r"] = 84  # for the labels at the lines' ends
+    return whole
+
+
+def grades_plot(shown: Shown, sides: Sequence[Side], levels: Sequence[str]) -> Plot:
+    """Figure 2: bars of grades among all rollouts and among the best of N, and a pass rate."""
+    traces: list[dict[str, Any]] = []
+    panels: dict[str, Any] = {}
+    for i, side in enumerate(sides):
+        end = "" if i == 0 else str(i + 1)
+        names = [f"best of {g.m}" if g.m else "all rollouts" for g in side.grades]
+        for level, title in enumerate(levels):
+            traces.append(
+                {
+                    "type": "bar",
+                    "name": f"{shown.bars} {title}",
+                    "x": names,
+                    "y": [g.share[level] for g in side.grades],
+                    "xaxis": f"x{end}",
+                    "marker": {
+                        "color": "var(--dim-0)",
+                        "opacity": 0.15 + 0.8 * level / max(1, len(levels) - 1),
+                    },
+                    "legendgroup": title,
+                    "showlegend": i == 0,
+                    "hovertemplate": f"{shown.bars} {title}, %{{x}}: %{{y:.3f}}"
+                    f"<extra>{side.name}</extra>",
+                }
+            )
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": f"{shown.line} pass rate",
+                "x": names,
+                "y": [g.pass_rate for g in side.grades],
+                "xaxis": f"x{end}",
+                "line": {"color": "var(--text)", "width": 2},
+                "marker": {"color": "var(--text)", "size": 7, "symbol": "diamond"},
+                "legendgroup": "line",
+                "showlegend": i == 0,
+                "hovertemplate": f"{shown.line} passes, %{{x}}: %{{y:.3f}}"
+                f"<extra>{side.name}</extra>",
+            }
+        )
+        width = 1 / len(sides)
+        domain = [
+            i * width + (0.03 if i else 0),
+            (i + 1) * width - (0.03 if i < len(sides) - 1 else 0),
+        ]
+        panels[f"xaxis{end}"] = axis(side.name, domain=domain, type="category")
+    whole = layout(
+        **panels,
+        yaxis=axis("share of rollouts", range=[0, 1.02]),
+        barmode="stack",
+        bargap=0.3,
+        showlegend=True,
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
+    )
+    whole["margin"]["t"] = 56
+    told = " ".join(_grades_told(shown, side, levels) for side in sides)
+    return Plot(figure={"data": traces, "layout": whole}, finding=told)
+
+
+def _grades_told(shown: Shown, side: Side, levels: Sequence[str]) -> str:
+    every, best = side.grades[0], side.grades[-1]
+    if every.pass_rate is None or best.pass_rate is None:
+        return f"{side.name.capitalize()}: no rollout has both scores."
+    return (
+        f"{side.name.capitalize()}: {every.share[0]:.0%} of all rollouts have {shown.bars}"
+        f" {levels[0]} and {every.pass_rate:.0%} pass {shown.line}; of the best of {best.m},"
+        f" {best.share[0]:.0%} and {best.pass_rate:.0%}."
+    )
+
+
+def levels_plot(shown: Shown, found: BeforeAfter) -> Plot:
+    """Figure 6: share of rollouts at each level, and the rewards of the other dimensions there."""
+    traces: list[dict[str, Any]] = []
+    for side, colour in zip((found.before, found.after), SIDES, strict=True):
+        names = [level.name for level in side.levels]
+        traces.append(
+            {
+                "type": "bar",
+                "name": side.name,
+                "x": names,
+                "y": [level.share for level in side.levels],
+                "yaxis": "y2",
+                "marker": {"color": colour},
+                "legendgroup": side.name,
+                "hovertemplate": f"level %{{x}}: %{{y:.3f}}<extra>{side.name}</extra>",
+            }
+        )
+        boxes = [level for level in side.levels if level.quartiles]
+        five = list(zip(*(level.quartiles for level in boxes if level.quartiles), strict=True))
+        lowest, q1, median, q3, highest = five or [()] * 5
+        traces.append(
+            {
+                "type": "box",
+                "name": side.name,
+                "x": [level.name for level in boxes],
+                "lowerfence": list(lowest),
+                "q1": list(q1),
+                "median": list(median),
+                "q3": list(q3),
+                "upperfence": list(highest),
+                "mean": [level.mean for level in boxes],
+                "marker": {"color": colour},
+                "line": {"color": colour, "width": 1.4},
+                "offsetgroup": side.name,
+                "legendgroup": side.name,
+                "showlegend": False,
+            }
+        )
+    whole = layout(
+        xaxis=axis(f"{shown.bars}, level", type="category"),
+        yaxis=axis("mean reward of the others", domain=[0, 0.56], range=[-0.03, 1.03]),
+        yaxis2=axis("share", domain=[0.66, 1], rangemode="tozero"),
+        barmode="group",
+        boxmode="group",
+        showlegend=True,
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+    )
+    whole["margin"]["t"] = 40
+    top = [side.levels[-1] for side in (found.before, found.after)]
+    told = (
+        f"At the highest level of {shown.bars}: {top[0].share:.0%} of the rollouts of the"
+        f" originals and {top[1].share:.0%} of those of the rewrites."
+    )
+    return Plot(figure={"data": traces, "layout": whole}, finding=told)
+
+
+def sweep_plot(sweep: Sweep, colours: Sequence[str]) -> Plot:
+    """Figure 5: mean rewards against the number of pairs, one line a dimension."""
+    traces = []
+    for (name, values), colour in zip(sweep.rewards.items(), colours, strict=True):
+        curve = {
+            "x": sweep.pairs,
+            "y": values,
+            "hovertemplate": f"%{{x}} pairs: %{{y:.3f}}<extra>{name}</extra>",
+            "text": [""] * (len(values) - 1) + [name],
+        }
+        traces.append({**_line(name, Curve(m=(1,), value=(0.0,)), colour), **curve})
+    whole = layout(xaxis=axis("pairs", rangemode="tozero"), yaxis=axis("mean reward (0 to 1)"))
+    whole["margin"]["r"] = 84
+    ends = "; ".join(
+        f"{name} {two_digits(values[0])} to {two_digits(values[-1])}"
+        for name, values in sweep.rewards.items()
+        if values[0] is not None and values[-1] is not None
+    )
+    told = f"From {sweep.pairs[0]:g} to {sweep.pairs[-1]:g} pairs: {ends}."
+    return Plot(figure={"data": traces, "layout": whole}, finding=told)

@@ -1,0 +1,209 @@
+"""The Ceiling page of a project: the round of a run that is shown, its thresholds replayed, its
+curves and grades, and its rewrites against fresh originals where an arm `none` has them.
+
+Curves and numbers are computed in `queries.ceilings`, verdicts in `queries.replay`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from pydantic import ValidationError
+
+from alignment.method.config import MiningConfig
+from alignment.method.errors import MoraError
+from alignment.method.mining import MiningRule
+from alignment.models import Project, Stage, Status
+from alignment.queries.ceilings import (
+    SIZES,
+    Arm,
+    BeforeAfter,
+    Side,
+    arms_of,
+    before_after,
+    kinds_of,
+    mining_side,
+)
+from alignment.queries.replay import Replay, replay
+
+RULE = ("rule", "attained_at", "joint_at_most", "min_valid", "spread_above")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What the page shows of one stage of mining. bars, line: the dimensions of the grades and of
+    the pass rate; rule: the thresholds asked for; errors: why they cannot be; missing: what the
+    comparison before and after still needs, in a sentence."""
+
+    stage: Stage
+    dimensions: list[str]
+    bars: str
+    line: str
+    kind: str
+    kinds: list[str]
+    rule: dict[str, Any]
+    errors: list[str]
+    replay: Replay | None
+    side: Side
+    levels: tuple[str, ...]
+    compared: BeforeAfter | None
+    baseline: Arm | None
+    missing: str
+
+    @property
+    def small(self) -> str:
+        """Which N of the grades the rollouts do not allow, as a sentence; else empty."""
+        lost = [str(n) for n in SIZES if n > self.side.n]
+        if not lost:
+            return ""
+        return f"N = {' and '.join(lost)} would need more than the {self.side.n} rollouts sampled."
+
+
+@dataclass(frozen=True, kw_only=True)
+class CeilingPage:
+    """shown: None before any round was mined; stages: what can be chosen, newest run first."""
+
+    project: Project
+    stages: list[Stage]
+    shown: Shown | None
+
+    @property
+    def address(self) -> str:
+        """The query string that shows this again."""
+        if self.shown is None:
+            return ""
+        chosen = {"stage": self.shown.stage.pk, "kind": self.shown.kind}
+        axes = {"bars": self.shown.bars, "line": self.shown.line}
+        rule = {k: v for k, v in self.shown.rule.items() if v not in (None, "")}
+        return urlencode({**chosen, **axes, **rule})
+
+
+def ceiling_page(project: Project, asked: Mapping[str, str]) -> CeilingPage:
+    """The page for an address; what it does not name, or names wrongly, is chosen for it."""
+    stages = mined_stages(project)
+    wanted = asked.get("stage", "")
+    stage = next((s for s in stages if str(s.pk) == wanted), stages[0] if stages else None)
+    shown = _shown(stage, asked) if stage else None
+    return CeilingPage(project=project, stages=stages, shown=shown)
+
+
+def mined_stages(project: Project) -> list[Stage]:
+    """The finished stages of mining, newest run first."""
+    found = Stage.objects.filter(run__project=project, kind="mine", status=Status.SUCCEEDED)
+    found = found.exclude(fingerprint="").select_related("run__project", "reused_from")
+    return list(found.order_by("-run_id", "round")[:200])
+
+
+def parse_rule(asked: Mapping[str, Any]) -> MiningRule:
+    """A mining rule from untrusted values; empty ones take their default. Raises MoraError."""
+    given = {k: asked[k] for k in RULE if asked.get(k) not in (None, "")}
+    try:
+        return MiningRule(**MiningConfig.model_validate(given).model_dump())
+    except ValidationError as error:
+        told = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise MoraError("; ".join(told)) from error
+
+
+def _shown(stage: Stage, asked: Mapping[str, str]) -> Shown:
+    names: list[str] = stage.config["dimensions"]
+    bars = _chosen(asked.get("bars"), names, "helpful")
+    rest = [name for name in names if name != bars] or names
+    line = _chosen(asked.get("line"), rest, "harmless")
+    kinds = kinds_of(stage)
+    kind = asked.get("kind", "") if asked.get("kind") in kinds else ""
+    at = names.index(bars), names.index(line)
+    side, levels = mining_side(stage, *at, kind)
+    rule = {k: asked.get(k) or stage.config["mine"].get(k) for k in RULE}
+    errors, replayed = _replayed(stage, rule)
+    compared, baseline, missing = _compared(stage, at, kind)
+    return Shown(
+        stage=stage,
+        dimensions=names,
+        bars=bars,
+        line=line,
+        kind=kind,
+        kinds=kinds,
+        rule=rule,
+        errors=errors,
+        replay=replayed,
+        side=side,
+        levels=levels,
+        compared=compared,
+        baseline=baseline,
+        missing=missing,
+    )
+
+
+def _chosen(asked: str | None, names: list[str], usual: str) -> str:
+    if asked in names:
+        return str(asked)
+    return usual if usual in names else names[0]
+
+
+def _replayed(stage: Stage, rule: Mapping[str, Any]) -> tuple[list[str], Replay | None]:
+    try:
+        return [], replay(stage, parse_rule(rule))
+    except MoraError as error:
+        return [str(error)], None
+
+
+def _compared(
+    stage: Stage, at: tuple[int, int], kind: str
+) -> tuple[BeforeAfter | None, Arm | None, str]:
+    """The run's rewrites against fresh originals, or what is missing for it."""
+    arms = arms_of(stage)
+    own = next((arm for arm in arms if arm.run_id == stage.run_id), None)
+    fresh = next((arm for arm in arms if arm.strategy == "none"), None)
+    if own is None:
+        return None, fresh, "The rewrites of this round have not been sampled and judged."
+    if own.strategy == "none":
+        return None, fresh, (
+            "This run keeps the original prompts (strategy none): it is what the rewrites of"
+            " others are compared with. Choose a run that rewrites."
+        )  # fmt: skip
+    if fresh is None:
+        return None, None, (
+            "There are no fresh rollouts of the originals. A run with the same settings and the"
+            " strategy none gives them; until then nothing is compared, for the sample that"
+            " prompts were mined by makes the originals look worse than they are."
+        )  # fmt: skip
+    found = before_after(stage, arms, own, fresh, *at, kind)
+    return found, fresh, "" if found else "No prompt of this choice was sampled on both sides."
+
+
+def rows_of(page: CeilingPage) -> Iterator[tuple[Any, ...]]:
+    """The page's figures as (table, of what, figure, at, value, n), for its CSV."""
+    shown = page.shown
+    if shown is None:
+        return
+    if shown.replay:
+        for which, counts in (("as run", shown.replay.before), ("replayed", shown.replay.after)):
+            for verdict, n in counts.items():
+                yield "verdicts", which, verdict, "", n, shown.replay.prompts
+    sides = [shown.side]
+    if shown.compared:
+        sides += [shown.compared.before, shown.compared.after]
+        for c in shown.compared.changes:
+            for which, found in (("before", c.before), ("after", c.after), ("change", c.change)):
+                yield "ceiling", which, c.name, shown.compared.m, found.value, found.n
+    for side in sides:
+        yield from _side_rows(side, shown)
+
+
+def _side_rows(side: Side, shown: Shown) -> Iterator[tuple[Any, ...]]:
+    curves = dict(zip(shown.dimensions, side.curves.pass_at, strict=True))
+    curves |= {"all": side.curves.joint_pass_at}
+    for name, curve in curves.items():
+        for m, value in zip(curve.m, curve.value, strict=True):
+            yield "pass at m", side.name, name, m, value, side.curves.prompts
+    attained = side.curves.joint_attainment
+    for m, value in zip(attained.m, attained.value, strict=True):
+        yield "best of m, least dimension", side.name, "reward", m, value, side.curves.prompts
+    for grades in side.grades:
+        at = f"best of {grades.m}" if grades.m else "all rollouts"
+        for level, share in zip(shown.levels, grades.share, strict=False):
+            yield "grades", side.name, f"{shown.bars} {level}", at, share, grades.prompts
+        yield "grades", side.name, f"{shown.line} passes", at, grades.pass_rate, grades.prompts
+    for found in side.levels:
+        yield "levels", side.name, f"{shown.bars} {found.name}", "mean", found.mean, found.n

@@ -1,0 +1,288 @@
+"""The Compare page of a project: arms over their seeds, differences to a base, alignment tax, which
+targets are feasible without training, and rewards against the number of pairs.
+
+Runs whose configurations differ in nothing but the seed are one arm; so are imported policies by
+name. Figures are computed in `queries.comparing`.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from alignment.method.errors import MoraError
+from alignment.method.feasibility import Feasibility, feasibility
+from alignment.method.records import PromptScores
+from alignment.method.statistics import TaxMatrix, alignment_tax
+from alignment.models import Evaluation, Project, Stage
+from alignment.queries.comparing import Comparison, compare
+from alignment.queries.results import finished_evaluations
+from alignment.queries.scores import evaluation_scores
+
+MOST_ARMS = 12
+SEED_IN_NAME = re.compile(r"[ _-]*seed[ _-]*\d+", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareArm:
+    """Evaluations of one method at one setting after one round, by seed. share: of the pairs that
+    it was trained on; key: equal for arms that differ in nothing else."""
+
+    name: str
+    evaluations: dict[int, Evaluation]
+    judged: tuple[int, ...]
+    prompts: str
+    round: int
+    config: str
+    share: float
+    sweep: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """One dimension's mean reward by number of pairs, over policies trained on nested shares."""
+
+    pairs: list[float]
+    shares: list[float]
+    rewards: dict[str, list[float | None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparePage:
+    """arms: those that may be compared with the base, which is among them; left_out: names of arms
+    with other seeds; problem: why nothing is compared, in a sentence."""
+
+    project: Project
+    choices: list[CompareArm]
+    base: CompareArm | None
+    comparison: Comparison | None
+    left_out: list[str]
+    problem: str
+    tax: TaxMatrix | None
+    rounds: list[str]
+    targets: dict[str, str]
+    feasible: Feasibility | None
+    target_problem: str
+    sweep: Sweep | None
+
+    @property
+    def address(self) -> str:
+        """The query string that shows this again."""
+        targets = {f"target.{name}": value for name, value in self.targets.items()}
+        return urlencode({"base": self.base.name if self.base else "", **targets})
+
+
+def compare_page(project: Project, asked: Mapping[str, str]) -> ComparePage:
+    """The page for an address; without a base the newest arm is it."""
+    choices = arms_of(project)
+    base = next((a for a in choices if a.name == asked.get("base")), None)
+    base = base or (choices[0] if choices else None)
+    if base is None:
+        problem = "No evaluation is finished yet."
+        return _page(project, choices, None, problem=problem)
+    alike = [a for a in choices if (a.judged, a.prompts) == (base.judged, base.prompts)]
+    same = [a for a in alike if set(a.evaluations) == set(base.evaluations)]
+    shown = [base, *(a for a in same if a is not base)][:MOST_ARMS]
+    left_out = [a.name for a in alike if a not in shown]
+    reference = next((a for a in shown if a.round == 0), None)
+    try:
+        found = compare(
+            {a.name: [a.evaluations[s] for s in sorted(a.evaluations)] for a in reversed(shown)},
+            base=base.name,
+            reference=reference.name if reference else None,
+        )
+    except MoraError as error:
+        return _page(project, choices, base, problem=str(error), left_out=left_out)
+    tax, rounds = _tax(base, choices, found.dimensions)
+    targets, feasible, told = _feasible(asked, found, base, reference)
+    return ComparePage(
+        project=project,
+        choices=choices,
+        base=base,
+        comparison=found,
+        left_out=left_out,
+        problem="",
+        tax=tax,
+        rounds=rounds,
+        targets=targets,
+        feasible=feasible,
+        target_problem=told,
+        sweep=_sweep(base, shown, found),
+    )
+
+
+def _page(
+    project: Project,
+    choices: list[CompareArm],
+    base: CompareArm | None,
+    *,
+    problem: str,
+    left_out: Sequence[str] = (),
+) -> ComparePage:
+    return ComparePage(
+        project=project,
+        choices=choices,
+        base=base,
+        comparison=None,
+        left_out=list(left_out),
+        problem=problem,
+        tax=None,
+        rounds=[],
+        targets={},
+        feasible=None,
+        target_problem="",
+        sweep=None,
+    )
+
+
+def arms_of(project: Project) -> list[CompareArm]:
+    """The project's arms, the one with the newest evaluation first."""
+    groups: dict[tuple[str, int], list[Evaluation]] = {}
+    for evaluation in finished_evaluations(project).order_by("pk"):
+        stage = evaluation.stage
+        key = (_key(stage), stage.round) if stage else (f"imported {evaluation.label}", 1)
+        groups.setdefault(key, []).append(evaluation)
+    found: list[CompareArm] = []
+    for (config, number), own in groups.items():
+        name = _name(own[0], {a.name for a in found})
+        found.append(_arm(name, config, number, own))
+    return sorted(found, key=lambda a: -max(e.pk for e in a.evaluations.values()))
+
+
+def _arm(name: str, config: str, number: int, own: list[Evaluation]) -> CompareArm:
+    stage = own[0].stage
+    whole: dict[str, Any] = stage.run.config if stage else {}
+    train = whole.get("train", {})
+    rest = {**whole, "seed": 0, "train": {**train, "pairs_share": 1}}
+    return CompareArm(
+        name=name,
+        evaluations={(e.stage.run.config["seed"] if e.stage else 0): e for e in own},
+        judged=tuple(sorted(judge.pk for judge in own[0].judges.all())),
+        prompts=whole["evaluate"]["prompts"] if whole else "imported",
+        round=number,
+        config=config,
+        share=float(train.get("pairs_share", 1.0)),
+        sweep=json.dumps(rest, sort_keys=True),
+    )
+
+
+def _key(stage: Stage) -> str:
+    """Equal for runs that differ in their seed alone; a start policy's by what evaluates it."""
+    config = {**stage.run.config, "seed": 0}
+    if stage.round == 0:
+        config = {name: config[name] for name in ("policy", "evaluate")}
+    return json.dumps(config, sort_keys=True)
+
+
+def _name(evaluation: Evaluation, taken: set[str]) -> str:
+    """A name that no other arm has: of its run without the seed, and the round."""
+    stage = evaluation.stage
+    if stage is None:
+        name = evaluation.label
+    elif stage.round == 0:
+        name = "start"
+    else:
+        run = SEED_IN_NAME.sub("", stage.run.name).strip() or stage.run.name
+        last = stage.round == len(stage.run.config["rounds"])
+        name = run if last else f"{run}, round {stage.round}"
+    number = 2
+    unique = name
+    while unique in taken:
+        unique, number = f"{name} ({number})", number + 1
+    return unique
+
+
+def _tax(
+    base: CompareArm, choices: Sequence[CompareArm], names: Sequence[str]
+) -> tuple[TaxMatrix | None, list[str]]:
+    """The tax of the base arm's rounds, on means over its seeds."""
+    stage = next(iter(base.evaluations.values())).stage
+    if stage is None or stage.round == 0:
+        return None, []
+    config = stage.run.config
+    own = {a.round: a for a in choices if a.config == base.config}
+    start = next((a for a in choices if a.round == 0 and a.judged == base.judged), None)
+    rounds = [start, *(own.get(i) for i in range(1, len(config["rounds"]) + 1))]
+    if any(arm is None for arm in rounds):
+        return None, []
+    means = [_means(arm, names) for arm in rounds if arm]
+    focus = [r["focus"] for r in config["rounds"]]
+    aligned = [list(names).index(f) if f in names else None for f in focus]
+    told = [f"round {i}: {f or 'all at once'}" for i, f in enumerate(focus, 1)]
+    return alignment_tax(means, aligned), told
+
+
+def _means(arm: CompareArm, names: Sequence[str]) -> list[float | None]:
+    alone = compare({arm.name: list(arm.evaluations.values())}, base=arm.name)
+    return [alone.arms[0].rewards[name].value for name in names]
+
+
+def _feasible(
+    asked: Mapping[str, str], found: Comparison, base: CompareArm, reference: CompareArm | None
+) -> tuple[dict[str, str], Feasibility | None, str]:
+    """Whether the reference's rollouts could be reweighed to the targets; the base's means are
+    the targets where none are asked for."""
+    own = next(a for a in found.arms if a.name == base.name)
+    usual = {n: f"{e.value:.2f}" for n, e in own.rewards.items() if e.value is not None}
+    targets = {n: asked.get(f"target.{n}") or usual.get(n, "") for n in found.dimensions}
+    try:
+        values = [float(targets[name]) for name in found.dimensions]
+    except ValueError:
+        return targets, None, "A target is a number from 0 to 1 for each dimension."
+    if not all(0 <= v <= 1 for v in values):
+        return targets, None, "A target is a number from 0 to 1 for each dimension."
+    source = reference or base
+    scores = evaluation_scores(next(iter(source.evaluations.values())))
+    rewards = PromptScores(dims=scores.dims, raw=scores.raw).rewards
+    return targets, feasibility(rewards, scores.prompt, values), ""
+
+
+def _sweep(base: CompareArm, shown: Sequence[CompareArm], found: Comparison) -> Sweep | None:
+    """The arms that differ from the base in their share of the pairs alone, by pairs."""
+    own = [a for a in shown if a.sweep == base.sweep and a.round == base.round]
+    if len(own) < 2 or base.round == 0:
+        return None
+    own = sorted(own, key=lambda a: a.share)
+    figures = {a.name: a for a in found.arms}
+    return Sweep(
+        pairs=[_pairs(arm) for arm in own],
+        shares=[arm.share for arm in own],
+        rewards={
+            name: [figures[arm.name].rewards[name].value for arm in own]
+            for name in found.dimensions
+        },
+    )
+
+
+def _pairs(arm: CompareArm) -> float:
+    """Pairs that an arm's policies were trained on, mean over seeds, all rounds up to its own."""
+    counts = []
+    for evaluation in arm.evaluations.values():
+        if evaluation.stage:
+            stages = Stage.objects.filter(run=evaluation.stage.run_id, kind="pair")
+            facts = stages.filter(round__lte=arm.round).values_list("facts", flat=True)
+            counts.append(sum(f.get("pairs", 0) for f in facts))
+    return round(arm.share * sum(counts) / len(counts), 1) if counts else 0.0
+
+
+def rows_of(page: ComparePage) -> Iterator[tuple[Any, ...]]:
+    """The page's figures as (table, arm, figure, value, low, high, p, corrected p, n)."""
+    if page.comparison is None:
+        return
+    for arm in page.comparison.arms:
+        figures = {f"{n} reward": e for n, e in arm.rewards.items()}
+        figures |= {f"{n} passes": e for n, e in arm.pass_rates.items()}
+        figures |= {"all pass": arm.joint_pass_rate, "hypervolume": arm.hypervolume}
+        figures |= {"tokens": arm.tokens, "refusals": arm.refusal_rate}
+        figures |= {f"{n} wins": w.rate for n, w in arm.wins.items()}
+        for name, e in figures.items():
+            yield "arms", arm.name, name, e.value, e.low, e.high, "", "", e.n
+    for d in page.comparison.differences:
+        e = d.plain
+        yield "differences", d.arm, d.figure, e.value, e.low, e.high, d.p, d.corrected, e.n
+        if d.at_equal_length:
+            e = d.at_equal_length
+            name = f"{d.figure} at equal length"
+            yield "differences", d.arm, name, e.value, e.low, e.high, "", "", e.n

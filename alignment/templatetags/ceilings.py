@@ -1,0 +1,147 @@
+"""How the plots, rows and names of the Ceiling and Compare pages come from their data."""
+
+from collections.abc import Sequence
+
+from django import template
+
+from alignment import ceiling_figures
+from alignment.figures import Plot, two_digits
+from alignment.method.resampling import Estimate
+from alignment.queries.ceiling_page import Shown
+from alignment.queries.ceilings import BeforeAfter, Level, Side
+from alignment.queries.compare_page import ComparePage, Sweep
+from alignment.queries.replay import Replay
+from alignment.templatetags.console import colour_of
+
+register = template.Library()
+NAMES = {
+    "joint_pass_rate": "rollouts that pass every bar",
+    "joint_pass_at": "Pass@{m}, every bar",
+    "joint_attainment": "best of {m}, least dimension's reward",
+    "reward_variance": "reward-dimension variance",
+    "volume": "attainable volume at {m}",
+    "coverage": "coverage ratio",
+}
+
+
+@register.simple_tag
+def pass_plot(shown: Shown) -> Plot:
+    colours = [f"var(--dim-{colour_of(name)})" for name in shown.dimensions]
+    return ceiling_figures.pass_plot(shown, colours)
+
+
+@register.simple_tag
+def grades_plot(shown: Shown) -> Plot:
+    return ceiling_figures.grades_plot(shown, sides(shown), shown.levels)
+
+
+@register.simple_tag
+def before_after_plot(found: BeforeAfter) -> Plot:
+    return ceiling_figures.before_after_plot(found)
+
+
+@register.simple_tag
+def levels_plot(shown: Shown) -> Plot:
+    assert shown.compared is not None, "levels are compared"
+    return ceiling_figures.levels_plot(shown, shown.compared)
+
+
+@register.filter
+def sides(shown: Shown) -> list[Side]:
+    """Originals and rewrites where they are compared, else the mining sample."""
+    return [shown.compared.before, shown.compared.after] if shown.compared else [shown.side]
+
+
+@register.simple_tag
+def curve_table(shown: Shown, side: Side) -> list[tuple[str, list[float | None]]]:
+    """Rows of the curves' table: Pass@m per dimension and jointly, and the least reward's best, at
+    the sizes of the last."""
+    curves, least = side.curves, side.curves.joint_attainment
+    named = zip(shown.dimensions, curves.pass_at, strict=True)
+    rows = [
+        *((f"Pass@m, {name}", curve) for name, curve in named),
+        ("Pass@m, all at once", curves.joint_pass_at),
+        ("best of m, least dimension's reward", least),
+    ]
+    by_size = [(told, dict(zip(c.m, c.value, strict=True))) for told, c in rows]
+    return [(told, [found.get(m) for m in least.m]) for told, found in by_size]
+
+
+@register.filter
+def level_rows(shown: Shown) -> list[tuple[str, list[Level]]]:
+    found = sides(shown)
+    return [
+        (level.name, [side.levels[i] for side in found]) for i, level in enumerate(found[0].levels)
+    ]
+
+
+@register.filter
+def verdict_rows(found: Replay) -> list[tuple[str, int, int]]:
+    return [(name, found.before[name], found.after[name]) for name in found.before]
+
+
+@register.filter
+def ceiling_name(name: str, m: int) -> str:
+    return NAMES[name].format(m=m)
+
+
+@register.filter
+def split(text: str) -> list[str]:
+    return text.split()
+
+
+@register.filter
+def ends(found: Estimate) -> str:
+    """An estimate's interval in words."""
+    if found.low is None or found.high is None:
+        return ""
+    return f"{two_digits(found.low)} to {two_digits(found.high)}"
+
+
+@register.filter
+def p_value(p: float | None) -> str:
+    if p is None:
+        return ""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+@register.filter
+def ends3(found: Estimate) -> str:
+    """An estimate's interval to three digits."""
+    if found.low is None or found.high is None:
+        return ""
+    return f"{found.low:.3f} to {found.high:.3f}"
+
+
+@register.filter
+def signed(value: float) -> str:
+    return f"{value:+.3f}"
+
+
+@register.filter
+def at(items: Sequence[str], index: int) -> str:
+    return items[index]
+
+
+@register.simple_tag
+def sweep_plot(sweep: Sweep) -> Plot:
+    colours = [f"var(--dim-{colour_of(name)})" for name in sweep.rewards]
+    return ceiling_figures.sweep_plot(sweep, colours)
+
+
+@register.filter
+def sweep_rows(sweep: Sweep) -> list[tuple[float, float, list[float | None]]]:
+    columns = list(sweep.rewards.values())
+    return [
+        (share, sweep.pairs[i], [column[i] for column in columns])
+        for i, share in enumerate(sweep.shares)
+    ]
+
+
+@register.filter
+def tax_rows(page: ComparePage) -> list[tuple[str, Sequence[float | None]]]:
+    """The tax after each round, and the difference to the start."""
+    if page.tax is None:
+        return []
+    rows = list(zip(page.rounds, page.tax.tax, strict=True))
+    return [*rows, ("the last round, less the start policy", page.tax.to_start)]

@@ -1,0 +1,32 @@
+"""The Compare page of a project, and its figures as CSV."""
+
+import csv
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from alignment.queries.compare_page import compare_page, rows_of
+from alignment.views.access import Request, project_for
+from alignment.views.results import text_cell
+
+
+@require_safe
+def compare(request: Request, slug: str) -> HttpResponse:
+    project = project_for(request, slug)
+    page = compare_page(project, request.GET.dict())
+    return render(request, "compare.html", {"project": project, "page": page})
+
+
+@require_safe
+def compare_csv(request: Request, slug: str) -> HttpResponse:
+    """One line a figure; what is undefined is empty."""
+    project = project_for(request, slug)
+    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{project.slug}-compare.csv"'
+    writer = csv.writer(response)
+    head = ("table", "arm", "figure", "value", "low", "high", "p", "corrected_p", "n")
+    writer.writerow(head)
+    for table, arm, *rest in rows_of(compare_page(project, request.GET.dict())):
+        writer.writerow([table, text_cell(arm), *rest])
+    return response

@@ -1,0 +1,195 @@
+"""The Ceiling page: thresholds replayed, curves, grades, and rewrites against fresh originals."""
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from alignment.ceiling_figures import before_after_plot, grades_plot, levels_plot, pass_plot
+from alignment.method.mining import MiningRule
+from alignment.models import Judge, Policy, Project, Prompt, Rollout, Run, Sampling, Score, Stage
+from alignment.queries.ceiling_page import ceiling_page
+from alignment.queries.replay import replay
+from tests.builders import make_run
+from tests.web.conftest import put, stage_of
+
+Raw = Sequence[tuple[float, float, float]]
+REFUSAL, ANSWER, BOTH = (1.0, 1.0, 1.0), (5.0, 0.0, 1.0), (5.0, 1.0, 1.0)
+SAFE_ONLY = [REFUSAL] * 14 + [ANSWER] * 2
+
+
+def sampled(stage: Stage, rows: dict[Prompt, Raw]) -> None:
+    """A finished sampling by the stage with its judges' scores."""
+    policy = Policy.objects.get(project=stage.run.project, name="start")
+    sampling = Sampling.objects.create(
+        project=stage.run.project, stage=stage, policy=policy, engine="transformers"
+    )
+    judges = [Judge.objects.get(project=stage.run.project, name=f"sandbox-{d}")
+              for d in ("helpful", "harmless", "truthful")]  # fmt: skip
+    for prompt, raw in rows.items():
+        for i, values in enumerate(raw):
+            rollout = Rollout.objects.create(
+                sampling=sampling, prompt=prompt, index=i, text="t", finish_reason="stop", tokens=5
+            )
+            for judge, value in zip(judges, values, strict=True):
+                Score.objects.create(rollout=rollout, judge=judge, judge_version=1, raw=value)
+
+
+def finished(run: Run, *kinds: str) -> None:
+    for kind in kinds:
+        put(stage_of(run, kind), status="succeeded", fingerprint="f")
+
+
+@pytest.fixture
+def fused(project: Project, people: dict[str, User]) -> Run:
+    """A run whose six prompts were all capped by refusals."""
+    run = make_run(project, people["researcher"], name="fused")
+    seeds = list(Prompt.objects.filter(prompt_set__name="mixed").order_by("pk"))
+    sampled(stage_of(run, "sample"), dict.fromkeys(seeds, SAFE_ONLY))
+    finished(run, "sample", "score", "mine")
+    return run
+
+
+def rewritten(run: Run, strategy: str, raw: Raw) -> None:
+    stage = stage_of(run, "rewrite")
+    rows = {}
+    for seed in Prompt.objects.filter(prompt_set__name="mixed", parent=None):
+        text = seed.text if strategy == "none" else f"{seed.text} Explain it."
+        rewrite = Prompt.objects.create(
+            prompt_set=seed.prompt_set,
+            text=text,
+            key=Prompt.key_of(text, seed.key),
+            parent=seed,
+            strategy=strategy,
+            stage=stage,
+        )
+        rows[rewrite] = raw
+    sampled(stage_of(run, "resample"), rows)
+    finished(run, "rewrite", "resample", "rescore")
+
+
+@pytest.fixture
+def compared(fused: Run, people: dict[str, User]) -> Run:
+    """The run with rewrites that reach both dimensions, and the arm `none` beside it."""
+    rewritten(fused, "fuse", [BOTH] * 8 + [REFUSAL] * 8)
+    none = make_run(fused.project, people["researcher"], name="kept", rewrite={"strategy": "none"})
+    for kind in ("sample", "score", "mine"):
+        put(stage_of(none, kind), status="succeeded", fingerprint="f",
+            reused_from=stage_of(fused, kind))  # fmt: skip
+    rewritten(none, "none", SAFE_ONLY)
+    return fused
+
+
+def test_replaying_the_rule_that_ran_changes_nothing_and_another_does(fused: Run) -> None:
+    mine = stage_of(fused, "mine")
+    same = replay(mine, MiningRule())
+    assert same.changed == 0 and same.mined_before == same.mined_after == 6
+    assert same.before["single_reward"] == 6
+    other = replay(mine, MiningRule(attained_at=0.1, joint_at_most=0.1))
+    assert other.after["conflict"] == other.changed == 6, (
+        "helpful counts as attained, never jointly"
+    )
+
+
+def test_the_page_shows_the_replay_of_an_address(researcher: Client, fused: Run) -> None:
+    url = reverse("ceiling", args=[fused.project.slug])
+    text = researcher.get(url).content.decode()
+    assert "These thresholds give every prompt the verdict that it has." in text
+    text = researcher.get(url, {"attained_at": "0.1"}).content.decode()
+    assert "6 of 6 prompts would have another verdict." in text
+
+
+@pytest.mark.parametrize("values", [{"attained_at": "many"}, {"joint_at_most": "1.5"},
+                                    {"rule": "odd"}])  # fmt: skip
+def test_a_threshold_that_cannot_be_is_said(
+    researcher: Client, fused: Run, values: dict[str, str]
+) -> None:
+    page = researcher.get(reverse("ceiling", args=[fused.project.slug]), values)
+    assert page.status_code == 422
+    assert next(iter(values)) in page.context["page"].shown.errors[0]
+
+
+def test_grades_of_all_and_of_the_best_of_n_are_told_apart(fused: Run) -> None:
+    shown = ceiling_page(fused.project, {}).shown
+    assert shown is not None
+    every, best = shown.side.grades
+    assert (every.m, best.m) == (None, 16)
+    assert every.share == (0.875, 0, 0, 0, 0.125) and every.pass_rate == 0.875
+    assert best.share == (0, 0, 0, 0, 1.0) and best.pass_rate == 0.0
+    assert shown.small == "N = 32 and 64 would need more than the 16 rollouts sampled."
+    plot = grades_plot(shown, [shown.side], shown.levels)
+    bars = [t for t in plot.figure["data"] if t["type"] == "bar"]
+    assert [t["name"] for t in bars] == [f"helpful {i}" for i in range(1, 6)]
+    assert bars[0]["x"] == ["all rollouts", "best of 16"]
+    (line,) = (t for t in plot.figure["data"] if t["type"] == "scatter")
+    assert line["y"] == [0.875, 0.0] and line["name"] == "harmless pass rate"
+    assert plot.finding == (
+        "Mining sample: 88% of all rollouts have helpful 1 and 88% pass harmless; of the best of"
+        " 16, 0% and 0%."
+    )
+
+
+def test_pass_curves_are_means_over_the_prompts(fused: Run) -> None:
+    shown = ceiling_page(fused.project, {}).shown
+    assert shown is not None
+    traces = {t["name"]: t for t in pass_plot(shown, ["a", "b", "c"]).figure["data"]}
+    assert traces["helpful"]["x"] == [1, 2, 4, 8, 16]
+    assert traces["helpful"]["y"][0] == 0.125 and traces["all at once"]["y"][-1] == 0.0
+
+
+def test_nothing_is_compared_without_fresh_rollouts_of_the_originals(
+    researcher: Client, fused: Run
+) -> None:
+    rewritten(fused, "fuse", [BOTH] * 8 + [REFUSAL] * 8)
+    text = researcher.get(reverse("ceiling", args=[fused.project.slug])).content.decode()
+    assert "There are no fresh rollouts of the originals." in text
+
+
+def test_rewrites_are_compared_with_fresh_originals(researcher: Client, compared: Run) -> None:
+    mine = stage_of(compared, "mine").pk
+    shown = ceiling_page(compared.project, {"stage": str(mine)}).shown
+    assert shown is not None and shown.compared is not None
+    found = {c.name: c for c in shown.compared.changes}
+    assert (shown.compared.prompts, shown.compared.m) == (6, 8)
+    rate = found["joint_pass_rate"]
+    assert (rate.before.value, rate.after.value, rate.change.value) == (0.0, 0.5, 0.5)
+    # Both bars are passed by half of the rewrites' rollouts, so some of 8 of 16 nearly always do.
+    assert found["volume"].before.value == 0.0 and found["volume"].after.value == pytest.approx(
+        1.0, abs=0.01
+    )
+    assert found["coverage"].after.value == found["volume"].after.value
+    plot = before_after_plot(shown.compared)
+    assert "originals, sampled afresh 0.00, rewrites (fuse) 0.50" in plot.finding
+    boxes = [t for t in levels_plot(shown, shown.compared).figure["data"] if t["type"] == "box"]
+    assert boxes[0]["x"] == ["1", "5"] and boxes[0]["median"] == [1.0, 0.5]
+    assert boxes[1]["median"] == [1.0, 1.0]
+    page = researcher.get(reverse("ceiling", args=[compared.project.slug]), {"stage": mine})
+    assert "fresh rollouts of the originals by" in page.content.decode()
+
+
+def test_the_arm_that_keeps_originals_says_what_it_is_for(compared: Run) -> None:
+    shown = ceiling_page(compared.project, {}).shown
+    assert shown is not None and shown.stage.run.name == "kept"
+    assert shown.missing.startswith("This run keeps the original prompts")
+
+
+def test_the_csv_has_every_figure(researcher: Client, compared: Run) -> None:
+    mine = stage_of(compared, "mine").pk
+    page = researcher.get(reverse("ceiling-csv", args=[compared.project.slug]), {"stage": mine})
+    rows = list(csv.DictReader(io.StringIO(page.content.decode())))
+    assert {r["table"] for r in rows} == {
+        "verdicts", "ceiling", "pass at m", "best of m, least dimension", "grades", "levels",
+    }  # fmt: skip
+    found = next(r for r in rows if (r["of"], r["figure"]) == ("change", "joint_pass_rate"))
+    assert (found["value"], found["n"]) == ("0.5", "6")
+
+
+def test_a_project_without_mining_says_how_it_comes(
+    sign_in: Callable[[str], Client], project: Project
+) -> None:
+    text = sign_in("viewer").get(reverse("ceiling", args=[project.slug])).content.decode()
+    assert "Nothing mined yet" in text

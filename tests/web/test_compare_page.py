@@ -1,0 +1,153 @@
+"""The Compare page: arms over seeds, differences, win rates, tax, feasible targets, the sweep."""
+
+import csv
+import io
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from alignment.method.errors import MoraError
+from alignment.models import Evaluation, Project, Rollout, Run
+from alignment.queries.compare_page import arms_of, compare_page
+from alignment.queries.comparing import compare
+from tests.builders import make_run
+from tests.web.conftest import add_evaluation, put, stage_of
+
+SAFE = {"helpful": [2.0, 2, 2, 2], "harmless": [1.0, 1, 1, 1], "truthful": [1.0] * 4}
+KEEN = {"helpful": [4.0, 4, 4, 2], "harmless": [1.0, 0, 1, 0], "truthful": [1.0] * 4}
+
+
+def evaluated(run: Run, number: int, raw: dict[str, list[float]], tokens: int) -> Evaluation:
+    """A finished evaluation after a round, of completions all as long."""
+    stage = put(stage_of(run, "evaluate", number), status="succeeded")
+    made = add_evaluation(run.project, f"{run.name}: {number}", raw)
+    Evaluation.objects.filter(pk=made.pk).update(stage=stage)
+    Rollout.objects.filter(sampling=made.sampling).update(tokens=tokens, refused=False)
+    made.refresh_from_db()
+    return made
+
+
+@pytest.fixture
+def arms(project: Project, people: dict[str, User]) -> dict[str, list[Run]]:
+    """Two arms of two seeds: `safe` and `keen`, which is longer; the start policy is safe."""
+    found: dict[str, list[Run]] = {}
+    for name, raw, pair in (("safe", SAFE, {}), ("keen", KEEN, {"consistent": False})):
+        for seed in (1, 2):
+            run = make_run(
+                project, people["researcher"], name=f"{name} seed {seed}", seed=seed, pair=pair
+            )
+            evaluated(run, 1, raw, 10 if name == "safe" else 20)
+            if name == "safe":
+                evaluated(run, 0, SAFE, 10)
+            found.setdefault(name, []).append(run)
+    return found
+
+
+def test_runs_that_differ_in_their_seed_alone_are_one_arm(
+    project: Project, arms: dict[str, list[Run]]
+) -> None:
+    found = {a.name: a for a in arms_of(project)}
+    assert set(found) == {"safe", "keen", "start"}
+    assert sorted(found["keen"].evaluations) == [1, 2]
+
+
+def test_figures_are_over_seeds_and_prompts(project: Project, arms: dict[str, list[Run]]) -> None:
+    found = compare_page(project, {"base": "safe"}).comparison
+    assert found is not None and (found.prompts, found.reference) == (4, "start")
+    keen = next(a for a in found.arms if a.name == "keen")
+    assert keen.rewards["helpful"].value == pytest.approx((3 * 0.75 + 0.25) / 4)
+    assert keen.rewards["harmless"].value == 0.5
+    assert keen.hypervolume.value == pytest.approx(0.625 * 0.5)
+    assert (keen.tokens.value, keen.refusal_rate.value, keen.seeds) == (20, 0.0, 2)
+    # Three prompts are more helpful than the start's, one is equal.
+    assert keen.wins["helpful"].rate.value == pytest.approx((3 + 0.5) / 4)
+    assert keen.by_seed == [{"helpful": 0.625, "harmless": 0.5, "truthful": 1.0,
+                             "hypervolume": 0.3125}] * 2  # fmt: skip
+
+
+def test_differences_are_paired_tested_and_corrected(
+    project: Project, arms: dict[str, list[Run]]
+) -> None:
+    found = compare_page(project, {"base": "safe"}).comparison
+    assert found is not None
+    rows = {(d.arm, d.figure): d for d in found.differences}
+    helpful, truthful = rows["keen", "helpful"], rows["keen", "truthful"]
+    assert helpful.plain.value == pytest.approx(0.375)
+    # Of the 16 sign patterns of three equal differences and a zero, 4 reach the sum.
+    assert helpful.p == pytest.approx(0.25, abs=0.03)
+    # Six tests in all, of which four have p = 1.
+    assert helpful.corrected is not None and helpful.p < helpful.corrected <= 6 * helpful.p
+    assert (truthful.p, truthful.corrected) == (1.0, 1.0)
+    assert helpful.at_equal_length is not None
+    assert helpful.at_equal_length.value is None, "lengths differ by the same everywhere"
+    volume = rows["keen", "hypervolume"]
+    assert volume.plain.value == pytest.approx(0.3125 - 0.25) and volume.p is None
+    assert rows["start", "helpful"].plain.value == 0.0
+
+
+def test_arms_that_do_not_fit_are_said(project: Project, arms: dict[str, list[Run]]) -> None:
+    found = {a.name: list(a.evaluations.values()) for a in arms_of(project)}
+    with pytest.raises(MoraError, match="equal numbers of seeds"):
+        compare({"safe": found["safe"], "keen": found["keen"][:1]}, base="safe")
+    add_evaluation(project, "elsewhere", SAFE)
+    page = compare_page(project, {"base": "elsewhere"})
+    assert page.comparison is not None and len(page.comparison.arms) == 1
+
+
+def test_the_tax_is_of_the_means_over_seeds(project: Project, people: dict[str, User]) -> None:
+    rounds = [{"prompts": "mixed", "focus": "harmless"}, {"prompts": "mixed", "focus": "helpful"}]
+    run = make_run(project, people["researcher"], name="two", rounds=rounds)
+    for number, raw in enumerate((KEEN, SAFE, KEEN)):
+        evaluated(run, number, raw, 10)
+    page = compare_page(project, {"base": "two"})
+    assert page.tax is not None and page.rounds == ["round 1: harmless", "round 2: helpful"]
+    assert page.tax.tax == ((None, None, None), (None, -0.5, None))
+    assert page.tax.to_start == (0.0, 0.0, 0.0)
+
+
+def test_targets_are_checked_on_the_start_policys_rollouts(
+    researcher: Client, project: Project, arms: dict[str, list[Run]]
+) -> None:
+    page = compare_page(project, {"base": "keen"})
+    assert page.targets == {"helpful": "0.62", "harmless": "0.50", "truthful": "1.00"}
+    assert page.feasible is not None and not page.feasible.feasible
+    assert page.feasible.shortfall == pytest.approx(0.62 - 0.25)
+    near = {"base": "keen", "target.helpful": "0.2", "target.harmless": "0.5",
+            "target.truthful": "0.5"}  # fmt: skip
+    found = compare_page(project, near).feasible
+    assert found is not None and found.feasible
+    odd = researcher.get(reverse("compare", args=[project.slug]), {"target.helpful": "much"})
+    assert "A target is a number from 0 to 1" in odd.content.decode()
+
+
+def test_shares_of_the_pairs_make_a_sweep(project: Project, people: dict[str, User]) -> None:
+    for share, raw in ((1.0, KEEN), (0.5, SAFE)):
+        run = make_run(
+            project, people["researcher"], name=f"share {share}", train={"pairs_share": share}
+        )
+        put(stage_of(run, "pair"), status="succeeded", facts={"pairs": 40})
+        evaluated(run, 1, raw, 10)
+    page = compare_page(project, {"base": "share 1.0"})
+    assert page.sweep is not None
+    assert (page.sweep.pairs, page.sweep.shares) == ([20.0, 40.0], [0.5, 1.0])
+    assert page.sweep.rewards["helpful"] == [0.25, 0.625]
+
+
+def test_the_page_and_its_csv_show_it(
+    researcher: Client, project: Project, arms: dict[str, list[Run]]
+) -> None:
+    text = researcher.get(reverse("compare", args=[project.slug])).content.decode()
+    assert "Differences to" in text and "sign-flip test" in text and "so both orders agree" in text
+    page: Any = researcher.get(reverse("compare-csv", args=[project.slug]), {"base": "safe"})
+    rows = list(csv.DictReader(io.StringIO(page.content.decode())))
+    found = next(r for r in rows if (r["arm"], r["figure"]) == ("keen", "helpful reward"))
+    assert (found["value"], found["n"]) == ("0.625", "8")
+    assert any(r["figure"] == "helpful at equal length" for r in rows)
+
+
+def test_an_empty_project_says_so(researcher: Client, project: Project) -> None:
+    text = researcher.get(reverse("compare", args=[project.slug])).content.decode()
+    assert "Nothing to compare" in text

@@ -1,0 +1,200 @@
+"""What the ablation found: figures of the arms, and the table of `docs/ablation.md`.
+
+Figures come from `queries.comparing`; here they are joined with ceilings on fresh rollouts, prompt
+harm and counts. It reports what comes out.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from alignment.method.records import Floats
+from alignment.method.resampling import Estimate, clustered_means
+from alignment.method.seeds import seed_of
+from alignment.method.set_ceiling import PromptNumbers, pooled_volume, prompt_numbers
+from alignment.method.statistics import holm, paired_difference, sign_flip_p
+from alignment.models import Evaluation, Prompt, RewriteAttempt, Run, Stage
+from alignment.queries.comparing import Comparison, compare
+from alignment.queries.scores import SampledScores, sampled_scores
+from workers import store
+from workers.ablation import ARMS, Size
+
+BASE = "fuse"
+FRESH = "none"  # the arm whose new rollouts are of the originals
+SEED = 0
+Runs = Mapping[int, Mapping[str, Run]]
+
+
+def report(runs: Runs, size: Size) -> dict[str, Any]:
+    """Everything that the ablation found, as JSON; runs: by seed and arm."""
+    comparison = compare(_evaluations(runs, size), base=BASE, reference="start")
+    return {
+        "seeds": sorted(runs),
+        "size": asdict(size),
+        "world": "sandbox: a made-up world built so that the conflict exists; no evidence for the"
+        " paper's claim",
+        "dimensions": comparison.dimensions,
+        "held_out_prompts": comparison.prompts,
+        "arms": {arm.name: asdict(arm) for arm in comparison.arms},
+        "differences": [asdict(d) for d in comparison.differences],
+        "base": BASE,
+        "ceiling": _ceiling(runs, size),
+        "prompt_harm": {
+            arm: asdict(_harm(runs, arm, size)) for arm in ARMS if arm not in ("dpo", FRESH)
+        },
+        "counts": _counts(runs, size),
+        "hypervolume_ranking": _ranking(comparison),
+    }
+
+
+def _evaluations(runs: Runs, size: Size) -> dict[str, list[Evaluation]]:
+    """Evaluations by arm and seed: of the start policy, and after the last round."""
+    start = [_evaluation(runs[seed][BASE], 0) for seed in sorted(runs)]
+    last = {arm: [_evaluation(runs[s][arm], size.rounds) for s in sorted(runs)] for arm in ARMS}
+    return {"start": start, **last}
+
+
+def _evaluation(run: Run, number: int) -> Evaluation:
+    stage = run.stages.get(kind="evaluate", round=number).source
+    return Evaluation.objects.prefetch_related("judges__dimension").get(stage=stage)
+
+
+def _ranking(comparison: Comparison) -> list[str]:
+    """Arms from the largest hypervolume of the mean reward vector to the smallest."""
+    return [a.name for a in sorted(comparison.arms, key=lambda a: -(a.hypervolume.value or 0.0))]
+
+
+def _ceiling(runs: Runs, size: Size) -> dict[str, Any]:
+    """Ceiling numbers on the first round's fresh rollouts, as means over prompts and seeds.
+
+    Before: new rollouts of the originals, by the arm `none`. After: of each arm's prompts. The
+    pooled volume is of all arms' rollouts of a prompt.
+    """
+    arms = [arm for arm in ARMS if arm != "dpo"]
+    cells: dict[str, dict[str, list[dict[int, float]]]] = {
+        arm: {name: [] for name in PromptNumbers.NAMES} for arm in arms
+    }
+    for seed in sorted(runs):
+        scores = {arm: _resampled(runs[seed][arm]) for arm in arms}
+        for arm, numbers in _numbers(scores, seed, size).items():
+            for name, found in numbers.items():
+                cells[arm][name].append(found)
+    return {"m": size.m, "arms": _cell_figures(cells, arms)}
+
+
+def _resampled(run: Run) -> SampledScores:
+    """The scores of the first round's rollouts of the prompts that went on."""
+    stage = run.stages.get(kind="resample", round=1).source
+    return sampled_scores(stage.sampling.pk, _judges(run))
+
+
+def _judges(run: Run) -> list[Any]:
+    return store.judges(run.project, [run.config["judges"][d] for d in run.config["dimensions"]])
+
+
+def _numbers(
+    scores: Mapping[str, SampledScores], seed: int, size: Size
+) -> dict[str, dict[str, dict[int, float]]]:
+    """By arm and name, each parent's number."""
+    parents = sorted(set.intersection(*(set(s.parent.tolist()) for s in scores.values())))
+    place = {key: i for i, key in enumerate(parents)}
+    at = {a: np.array([place.get(k, -1) for k in s.parent.tolist()]) for a, s in scores.items()}
+    rewards = {arm: _rewards(s) for arm, s in scores.items()}
+    pooled = [
+        pooled_volume([rewards[arm][at[arm] == i] for arm in scores]) for i in range(len(parents))
+    ]
+    found = {}
+    for arm, s in scores.items():
+        kept = at[arm] >= 0
+        numbers = prompt_numbers(
+            s.dims,
+            s.raw[kept],
+            at[arm][kept],
+            m=size.m,
+            seeds=[seed_of(seed, "volume", key) for key in parents],
+            pooled=pooled,
+        )
+        found[arm] = {
+            name: dict(zip(parents, getattr(numbers, name).tolist(), strict=True))
+            for name in PromptNumbers.NAMES
+        }
+    return found
+
+
+def _rewards(scores: SampledScores) -> Floats:
+    return np.stack([d.normalise(scores.raw[:, k]) for k, d in enumerate(scores.dims)], axis=1)
+
+
+def _cell_figures(
+    cells: Mapping[str, Mapping[str, Sequence[Mapping[int, float]]]], arms: Sequence[str]
+) -> dict[str, Any]:
+    """Per arm and number its mean, its difference to the fresh originals and its p-values."""
+    keys = sorted({key for found in cells[FRESH]["volume"] for key in found})
+    parents = np.array(keys, dtype=np.int64)
+
+    def array(arm: str, name: str) -> Floats:
+        return np.array([[own.get(k, np.nan) for k in keys] for own in cells[arm][name]])
+
+    tested = [(a, name) for a in arms if a != FRESH for name in PromptNumbers.NAMES]
+    p = [sign_flip_p(array(a, n), array(FRESH, n), parents, seed=SEED) for a, n in tested]
+    corrected = dict(zip(tested, holm(p), strict=True))
+    found: dict[str, Any] = {}
+    for arm in arms:
+        found[arm] = {}
+        for name in PromptNumbers.NAMES:
+            own, before = array(arm, name), array(FRESH, name)
+            mean = paired_difference(own, np.zeros_like(own), parents, seed=SEED)
+            change = paired_difference(own, before, parents, seed=SEED)
+            found[arm][name] = {
+                "mean": asdict(mean),
+                "change": None if arm == FRESH else asdict(change),
+                "corrected_p": corrected.get((arm, name)),
+            }
+    return found
+
+
+def _harm(runs: Runs, arm: str, size: Size) -> Estimate:
+    """Mean change of the prompts' own harm by rewriting them, over the rewrites that went on."""
+    changes, parents = [], []
+    for own in runs.values():
+        for number in range(1, size.rounds + 1):
+            went_on = _approved(own[arm], number)
+            stage = own[arm].stages.get(kind="rewrite", round=number).source
+            attempts = RewriteAttempt.objects.filter(stage=stage, strategy=arm, accepted=True)
+            for key, change in attempts.values_list("parent__key", "harm_change"):
+                if key in went_on and change is not None:
+                    changes.append(change)
+                    parents.append(key)
+    (found,) = clustered_means(np.array(changes)[:, None], np.array(parents), seed=SEED)
+    return found
+
+
+def _approved(run: Run, number: int) -> set[str]:
+    stage: Stage = run.stages.get(kind="review", round=number).source
+    kept = Prompt.objects.filter(outcome_of__stage=stage)
+    return set(kept.values_list("parent__key", flat=True))
+
+
+def _counts(runs: Runs, size: Size) -> list[dict[str, Any]]:
+    """What every arm worked on, by seed and round: the budgets, to see that they are equal."""
+    rows = []
+    for seed, own in sorted(runs.items()):
+        for arm, run in own.items():
+            for number in range(1, size.rounds + 1):
+                stages = {s.kind: s for s in run.stages.filter(round=number)}
+                rows.append(
+                    {
+                        "seed": seed,
+                        "arm": arm,
+                        "round": number,
+                        "mined": stages["mine"].facts.get("mined", 0),
+                        "accepted": stages["rewrite"].facts.get("accepted", 0),
+                        "common": len(_approved(run, number)),
+                        "pairs": stages["pair"].facts.get("pairs", 0),
+                        "steps": stages["train"].facts.get("steps", 0),
+                        "gates_failed": stages["train"].facts.get("gates_failed", []),
+                    }
+                )
+    return rows
