@@ -1,4 +1,4 @@
-"""What the two import commands share: their arguments, and how they tell what happened."""
+"""What the import commands share: their arguments, and how they tell what happened."""
 
 from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Callable
@@ -33,6 +33,11 @@ def add_arguments(parser: CommandParser, roles: str) -> None:
     parser.add_argument("file", type=Path, help="CSV, JSON (an array), JSONL or Parquet")
     parser.add_argument("--project", required=True, help="its slug or name")
     parser.add_argument("--set", required=True, help="prompt set, made where absent")
+    add_row_arguments(parser, roles)
+
+
+def add_row_arguments(parser: CommandParser, roles: str) -> None:
+    """Which columns are what, and what to do with bad rows."""
     parser.add_argument(
         "--column",
         action="append",

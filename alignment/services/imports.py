@@ -6,7 +6,7 @@ Reading files is in `alignment.importing`.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
@@ -19,14 +19,13 @@ from django.db.backends.utils import CursorWrapper
 
 from alignment.importing.columns import choose
 from alignment.importing.files import open_table
-from alignment.importing.formula import cell
-from alignment.importing.rows import Problem, Row, Table, Unreadable
+from alignment.importing.rows import Row, Table, Unreadable
 from alignment.method.errors import MoraError
 from alignment.models import Evaluation, Project, Prompt, PromptSet, Role
 from alignment.permissions import require
 from alignment.services import staging
 from alignment.services.imported_scores import ScoreColumns, record_evaluation, score_columns
-from alignment.services.staging import BadRow, Problems
+from alignment.services.staging import Problems
 
 _PROMPT = ("line", "twin", "key", "text", "external_id", "kind", "meta")
 _ROLLOUT = (*_PROMPT, "completion", "raw", "reward", "reply")
@@ -153,25 +152,18 @@ def _stage(
     problems = Problems(table.unit)
     staging.create(cursor, columns)
     good = staging.good_rows(islice(table.rows, limit), problems)
-    if not staging.fill(cursor, columns, _built(good, staged, problems)) and not problems.total:
+    if (
+        not staging.fill(cursor, columns, staging.built(good, staged, problems))
+        and not problems.total
+    ):
         raise Unreadable("the file has no rows")
     staging.drop_repeats(cursor, problems)
     return problems
 
 
-def _built(
-    rows: Iterable[Row], build: Callable[[Row], tuple[Any, ...]], problems: Problems
-) -> Iterator[tuple[Any, ...]]:
-    for row in rows:
-        try:
-            yield build(row)
-        except BadRow as error:
-            problems.add([Problem(line=row.line, reason=str(error))])
-
-
 def _prompt_of(row: Row, chosen: Mapping[str, str], *, meta: bool) -> tuple[Any, ...]:
     """The staged columns of _PROMPT; two prompts repeat each other when their texts are equal."""
-    text = _text(row, chosen["prompt"], "prompt")
+    text = staging.text_in(row, chosen["prompt"], "prompt")
     key = Prompt.key_of(text)
     rest = {k: v for k, v in row.values.items() if meta and k not in chosen.values()}
     kept = json.dumps({k: v for k, v in rest.items() if v not in (None, "")})
@@ -180,8 +172,8 @@ def _prompt_of(row: Row, chosen: Mapping[str, str], *, meta: bool) -> tuple[Any,
         key,
         key,
         text,
-        _label(row, chosen.get("id"), 200),
-        _label(row, chosen.get("kind"), 100),
+        staging.label_in(row, chosen.get("id"), 200),
+        staging.label_in(row, chosen.get("kind"), 100),
         kept,
     )
 
@@ -192,29 +184,11 @@ def _rollout_of(
     """The staged columns of _ROLLOUT; two rollouts repeat each other when prompt, completion and
     id are equal, for a policy may well answer twice alike."""
     line, _, key, text, external_id, *rest = _prompt_of(row, chosen, meta=False)
-    completion = _text(row, chosen["completion"], "completion")
+    completion = staging.text_in(row, chosen["completion"], "completion")
     twin = sha256(json.dumps([key, completion, external_id]).encode()).hexdigest()
     found = [score.of(row) for score in scored]
     raw, reward, reply = map(list, zip(*found, strict=True))
     return (line, twin, key, text, external_id, *rest, completion, raw, reward, reply)
-
-
-def _text(row: Row, column: str, role: str) -> str:
-    if column not in row.values:
-        raise BadRow(f"no {column!r} in this row")
-    value = row.values[column]
-    if value is not None and not isinstance(value, str):
-        raise BadRow(f"{column!r} is not text")
-    if not value or not value.strip():
-        raise BadRow(f"the {role} is empty")
-    return value
-
-
-def _label(row: Row, column: str | None, most: int) -> str:
-    text = cell(row.values.get(column)) if column else ""
-    if len(text) > most:
-        raise BadRow(f"{column!r} is over {most} characters long")
-    return text
 
 
 def _drop_known_prompts(cursor: CursorWrapper, prompt_set: PromptSet, problems: Problems) -> None:

@@ -3,11 +3,12 @@
 It knows how rows repeat each other; what a row must hold and where it goes is the import's.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from django.db.backends.utils import CursorWrapper
 
+from alignment.importing.formula import cell
 from alignment.importing.rows import Problem, Row
 
 MOST_SHOWN = 50
@@ -100,6 +101,18 @@ def drop_known(cursor: CursorWrapper, problems: Problems, known: str, values: li
     _tell(cursor, problems, "is in the set already")
 
 
+def drop_where(
+    cursor: CursorWrapper, problems: Problems, condition: str, values: list[Any], reason: str
+) -> None:
+    """Leave out the staged rows `s` of which a condition holds, for a reason."""
+    cursor.execute(
+        f"WITH gone AS (DELETE FROM staged s WHERE {condition} RETURNING s.line)"
+        " SELECT line, NULL, count(*) OVER () FROM gone ORDER BY line LIMIT %s",
+        [*values, MOST_SHOWN],
+    )
+    _tell(cursor, problems, reason)
+
+
 def _tell(cursor: CursorWrapper, problems: Problems, reason: str) -> None:
     found = cursor.fetchall()
     told = (Problem(line=line, reason=reason.format(first)) for line, first, _ in found)
@@ -113,3 +126,34 @@ def good_rows(rows: Iterable[Row | Problem], problems: Problems) -> Iterator[Row
             yield row
         else:
             problems.add([row])
+
+
+def built(
+    rows: Iterable[Row], build: Callable[[Row], tuple[Any, ...]], problems: Problems
+) -> Iterator[tuple[Any, ...]]:
+    """What each row is staged as; one from which nothing can be built is a problem."""
+    for row in rows:
+        try:
+            yield build(row)
+        except BadRow as error:
+            problems.add([Problem(line=row.line, reason=str(error))])
+
+
+def text_in(row: Row, column: str, role: str) -> str:
+    """The row's text in a column; raises BadRow where there is none."""
+    if column not in row.values:
+        raise BadRow(f"no {column!r} in this row")
+    value = row.values[column]
+    if value is not None and not isinstance(value, str):
+        raise BadRow(f"{column!r} is not text")
+    if not value or not value.strip():
+        raise BadRow(f"the {role} is empty")
+    return value
+
+
+def label_in(row: Row, column: str | None, most: int) -> str:
+    """A short label from a column, empty without one; raises BadRow for one that is too long."""
+    text = cell(row.values.get(column)) if column else ""
+    if len(text) > most:
+        raise BadRow(f"{column!r} is over {most} characters long")
+    return text

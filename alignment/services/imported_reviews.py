@@ -1,0 +1,205 @@
+"""Decisions on rewrites that were made elsewhere: they count like those made here, under the name
+of a reviewer who has no login."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from alignment import lifecycle
+from alignment.importing.columns import REVIEW_NAMES, choose
+from alignment.importing.files import open_table
+from alignment.importing.formula import cell
+from alignment.importing.rows import Problem, Row, Unreadable
+from alignment.method.edits import word_distance
+from alignment.method.errors import MoraError
+from alignment.models import Prompt, Review, Reviewer, ReviewItem, Role, Run, Stage, Status
+from alignment.permissions import require
+from alignment.reviewing import DECISIVE, closed_sentence, settle
+from alignment.services import staging
+from alignment.services.answers import Answer, BadAnswer, checked
+from alignment.services.imports import BadRows, Imported
+from alignment.services.staging import BadRow, Problems
+
+PART = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """A row: what somebody decided on the rewrite with a key."""
+
+    line: int
+    key: str
+    reviewer: str
+    answer: Answer
+
+
+def import_reviews(
+    *,
+    run: Run,
+    path: Path,
+    columns: Mapping[str, str],
+    by: User | None,
+    skip_bad: bool = False,
+    limit: int | None = None,
+) -> Imported:
+    """Record a file's decisions in the run's open review.
+
+    A row names its rewrite by `rewrite_key`, or by the texts of original and rewrite; who reviewed
+    it; and approve, edit (with the text) or reject (with a reason). Rows that the console wrote
+    itself and that are withdrawn or adjudicate are passed over. columns: role to column, guessed
+    where not given. by: None is the operator. Raises BadRows, unless skip_bad; Denied; MoraError
+    where no review of the run is open.
+    """
+    if by is not None:
+        require(by, run.project, Role.RESEARCHER)
+    stage = run.stages.filter(kind="review", status=Status.WAITING).first()
+    if stage is None:
+        last = run.stages.filter(kind="review").order_by("position").last()
+        raise MoraError(closed_sentence(last.status if last else "missing"))
+    with open_table(path) as table, transaction.atomic():
+        chosen = choose(table.columns, columns, ["reviewer", "decision"], REVIEW_NAMES)
+        if "rewrite_key" not in chosen and not {"original", "rewrite"} <= chosen.keys():
+            raise Unreadable("no column is the rewrite_key; name it, or original and rewrite")
+        problems = Problems(table.unit)
+        good = staging.good_rows(islice(table.rows, limit), problems)
+        kept, passed = _kept(good)
+        said = _read(kept, chosen, problems)
+        added = _record(stage, said, path.name, problems)
+        if problems.total and not skip_bad:
+            raise BadRows(problems)
+        lifecycle.emit(run.pk, "review", {"stage": stage.pk})
+    lifecycle.close_review(stage)
+    notes = [*table.notes]
+    if passed:
+        notes.append(f"{passed:,} rows are withdrawn or adjudications and were passed over")
+    return Imported(rows=added, prompts=0, problems=problems, notes=tuple(notes))
+
+
+def _kept(rows: Iterable[Row]) -> tuple[list[Row], int]:
+    """The rows that are standing reviews, and how many are not."""
+    every = list(rows)
+    kept = [
+        row
+        for row in every
+        if not cell(row.values.get("withdrawn_at")).strip()
+        and cell(row.values.get("adjudicates")).strip().lower() != "true"
+    ]
+    return kept, len(every) - len(kept)
+
+
+def _read(rows: Iterable[Row], chosen: Mapping[str, str], problems: Problems) -> list[Said]:
+    found = []
+    for row in rows:
+        try:
+            found.append(_said(row, chosen))
+        except BadRow as error:
+            problems.add([Problem(line=row.line, reason=str(error))])
+    return found
+
+
+def _said(row: Row, chosen: Mapping[str, str]) -> Said:
+    decision = staging.label_in(row, chosen["decision"], 20).strip().lower()
+    if decision not in DECISIVE:
+        raise BadRow(f"the decision is {decision!r}; it is one of {', '.join(DECISIVE)}")
+    reviewer = staging.label_in(row, chosen["reviewer"], 150).strip()
+    if not reviewer:
+        raise BadRow("nobody is named as its reviewer")
+    texts = {
+        role: cell(row.values.get(chosen.get(role, ""))) for role in ("text", "reason", "words")
+    }
+    answer = Answer(decision=decision, ratings=_ratings(row), **texts)
+    return Said(line=row.line, key=_key(row, chosen), reviewer=reviewer, answer=answer)
+
+
+def _key(row: Row, chosen: Mapping[str, str]) -> str:
+    if "rewrite_key" in chosen:
+        return staging.label_in(row, chosen["rewrite_key"], 64).strip()
+    original = staging.text_in(row, chosen["original"], "original")
+    return Prompt.key_of(
+        staging.text_in(row, chosen["rewrite"], "rewrite"), Prompt.key_of(original)
+    )
+
+
+def _ratings(row: Row) -> dict[str, int]:
+    given = {name: cell(row.values.get(name)).strip() for name in Review.Question.values}
+    for name, text in given.items():
+        if text and text not in ("1", "2", "3", "4", "5"):
+            raise BadRow(f"{name!r} is {text[:20]!r}, not a whole number from 1 to 5")
+    return {name: int(text) for name, text in given.items() if text}
+
+
+def _record(stage: Stage, said: list[Said], source: str, problems: Problems) -> int:
+    """Write the reviews that can be, a part of the rewrites at a time; how many."""
+    by_key: dict[str, list[Said]] = {}
+    for one in said:
+        by_key.setdefault(one.key, []).append(one)
+    names = sorted({one.reviewer for one in said})
+    project = stage.run.project
+    people = {
+        name: Reviewer.objects.get_or_create(project=project, user=None, name=name)[0]
+        for name in names
+    }
+    keys, added = list(by_key), 0
+    for start in range(0, len(keys), PART):
+        part = keys[start : start + PART]
+        items = stage.review_items.select_for_update(of=("self",)).filter(prompt__key__in=part)
+        found = items.select_related("stage", "prompt__parent").order_by("pk")
+        by_prompt = {item.prompt.key: item for item in found}
+        for key in part:
+            if (item := by_prompt.get(key)) is None:
+                _refuse(by_key[key], "no rewrite of this review matches it", problems)
+            elif item.state != ReviewItem.State.PENDING:
+                _refuse(by_key[key], f"its rewrite is {item.state} already", problems)
+            else:
+                added += _add(item, by_key[key], people, source, problems)
+    return added
+
+
+def _refuse(said: Iterable[Said], reason: str, problems: Problems) -> None:
+    problems.add(Problem(line=one.line, reason=reason) for one in said)
+
+
+def _add(
+    item: ReviewItem,
+    said: Iterable[Said],
+    people: Mapping[str, Reviewer],
+    source: str,
+    problems: Problems,
+) -> int:
+    """Record the reviews of one locked rewrite and settle it; how many."""
+    seen, added = set(item.seen_by), []
+    for one in said:
+        who = people[one.reviewer]
+        try:
+            answer = checked(one.answer, item)
+        except BadAnswer as error:
+            _refuse([one], str(error), problems)
+            continue
+        if who.pk in seen:
+            _refuse([one], f"{who.name} has reviewed this rewrite already", problems)
+            continue
+        seen.add(who.pk)
+        added.append(_review(item, who, answer, source))
+    if added:
+        Review.objects.bulk_create(added)
+        settle(item, [(review.reviewer_id, review.decision, 1) for review in added])
+    return len(added)
+
+
+def _review(item: ReviewItem, who: Reviewer, answer: Answer, source: str) -> Review:
+    edited = answer.decision == Review.Decision.EDIT
+    return Review(
+        item=item,
+        reviewer=who,
+        decision=answer.decision,
+        edited_text=answer.text,
+        distance=word_distance(item.prompt.text, answer.text) if edited else None,
+        reason=answer.reason,
+        words=answer.words,
+        ratings=dict(answer.ratings),
+        source=source[:500],
+    )

@@ -1,0 +1,178 @@
+"""Reviews to files and back: an export leaves nothing out, an import says what it leaves out."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from pyarrow import parquet
+
+from alignment.method.errors import MoraError
+from alignment.models import Project, Review, Reviewer, Run
+from alignment.queries.review_exports import as_json_lines, as_parquet, export_rows
+from alignment.services.answers import Answer
+from alignment.services.guidelines import publish_guideline
+from alignment.services.imported_reviews import import_reviews
+from alignment.services.imports import BadRows
+from alignment.services.reviews import adjudicate, decide_rewrite, undo_review
+from tests.review.conftest import APPROVE, FLAG, REJECT, desk, edit
+
+
+@pytest.fixture
+def reviewed(run: Run, bob: User, cy: User, judge: User, people: dict[str, User]) -> Run:
+    """Four rewrites: approved after a withdrawn rejection, edited, disputed and adjudicated, and
+    one that waits for its second review."""
+    publish_guideline(project=run.project, text="Be fair.", by=people["owner"], after=0)
+    stage = desk(run, 4, overlap=2)
+    items = list(stage.review_items.select_related("stage__run__project").order_by("pk"))
+    decide_rewrite(item=items[0], by=bob, answer=REJECT)
+    undo_review(item=items[0], by=bob)
+    text = "Mend it\nhow, „exactly“?"
+    for number, who, answer in (
+        (0, bob, Answer(decision="approve", ratings={"natural": 4})),
+        (0, cy, APPROVE),
+        (1, bob, edit(text)),
+        (1, cy, edit(text)),
+        (2, bob, FLAG),
+        (3, bob, APPROVE),
+    ):
+        decide_rewrite(item=items[number], by=who, answer=answer)
+    adjudicate(item=items[2], by=judge, answer=REJECT)
+    return run
+
+
+def rows(project: Project, viewer: User | None) -> list[dict[str, Any]]:
+    data = b"".join(as_json_lines(export_rows(project, viewer)))
+    return [json.loads(line) for line in data.splitlines()]
+
+
+def test_an_export_holds_everything_with_where_it_comes_from(reviewed: Run) -> None:
+    found = rows(reviewed.project, None)
+    assert len(found) == Review.objects.count() == 8
+    first, second = found[0], found[1]
+    assert (first["decision"], first["withdrawn_at"] is None) == ("reject", False)
+    assert (second["natural"], second["intent_kept"], second["guideline"]) == (4, None, 1)
+    edited = next(row for row in found if row["decision"] == "edit")
+    assert edited["text"] == edited["outcome"] == "Mend it\nhow, „exactly“?"
+    assert edited["distance"] > 0 and edited["rewrite"].startswith(edited["original"])
+    assert (edited["run"], edited["round"], edited["strategy"]) == ("run", 1, "fuse")
+    last = found[-1]
+    assert (last["adjudicates"], last["state"], last["reviewer"]) == (
+        True,
+        "rejected",
+        "a-adjudicator",
+    )
+
+
+def test_a_parquet_file_holds_the_same_rows(reviewed: Run, tmp_path: Path) -> None:
+    path = tmp_path / "reviews.parquet"
+    path.write_bytes(b"".join(as_parquet(export_rows(reviewed.project, None))))
+    found = parquet.read_table(path).to_pylist()
+    for one, other in zip(found, rows(reviewed.project, None), strict=True):
+        times = {k: v and v.isoformat() for k, v in one.items() if k.endswith("_at")}
+        assert {**one, **times} == other
+
+
+def test_an_export_of_nothing_is_a_file_too(project: Project, tmp_path: Path) -> None:
+    path = tmp_path / "none.parquet"
+    path.write_bytes(b"".join(as_parquet(export_rows(project, None))))
+    assert parquet.read_table(path).num_rows == 0
+    assert rows(project, None) == []
+
+
+def test_who_may_still_review_a_rewrite_gets_no_review_of_it(
+    reviewed: Run, people: dict[str, User], bob: User
+) -> None:
+    assert len(rows(reviewed.project, people["owner"])) == 7
+    assert len(rows(reviewed.project, bob)) == 8
+
+
+def test_the_command_writes_a_file_by_its_name(
+    reviewed: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "reviews.jsonl"
+    call_command("export_reviews", str(path), "--project", "sandbox")
+    assert "wrote 8 reviews" in capsys.readouterr().out
+    assert len(path.read_text().splitlines()) == 8
+    with pytest.raises(CommandError, match=r"\.jsonl or \.parquet"):
+        call_command("export_reviews", str(tmp_path / "reviews.xls"), "--project", "sandbox")
+    with pytest.raises(CommandError, match="No such file"):
+        call_command("export_reviews", str(tmp_path / "no" / "a.jsonl"), "--project", "sandbox")
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_an_export_can_be_imported_into_another_run(
+    reviewed: Run, other: Run, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / f"reviews.{kind}"
+    call_command("export_reviews", str(path), "--project", "sandbox")
+    stage = desk(other, 4, overlap=2)
+    call_command(
+        "import_reviews", str(path), "--project", "sandbox", "--run", "other", "--skip-bad"
+    )
+    told = capsys.readouterr()
+    assert "imported 5 reviews into run other" in told.out
+    assert "2 rows are withdrawn or adjudications" in told.out
+    assert "the decision is 'flag'" in told.err
+    states = list(stage.review_items.order_by("pk").values_list("state", flat=True))
+    assert states == ["approved", "edited", "pending", "pending"]
+    assert {r.name for r in Reviewer.objects.filter(user=None)} == {"bob", "cy"}
+    stage.refresh_from_db()
+    assert (stage.done, stage.disputed) == (2, 0)
+
+
+def write(path: Path, *found: dict[str, Any]) -> Path:
+    names = ["original", "rewrite", "annotator", "decision", "text", "reason", "natural"]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, names, restval="")
+        writer.writeheader()
+        writer.writerows(found)
+    return path
+
+
+def test_bad_rows_are_told_by_line_and_nothing_is_imported_then(run: Run, tmp_path: Path) -> None:
+    stage = desk(run, 3)
+    prompts = [i.prompt for i in stage.review_items.select_related("prompt__parent").order_by("pk")]
+    texts = [{"original": p.parent.text, "rewrite": p.text} for p in prompts if p.parent]
+    good = {**texts[0], "annotator": "dee", "decision": "approve", "natural": "5"}
+    bad = [
+        ({**good}, "dee has reviewed this rewrite already"),
+        ({**good, "rewrite": "Another?"}, "no rewrite of this review matches it"),
+        ({**good, "decision": "maybe"}, "the decision is 'maybe'"),
+        ({**good, "annotator": " "}, "nobody is named"),
+        ({**good, **texts[1], "natural": "6"}, "not a whole number from 1 to 5"),
+        ({**good, **texts[1], "decision": "reject"}, "needs a reason"),
+        ({**good, **texts[1], "decision": "edit"}, "edited rewrite is empty"),
+        ({**good, "original": ""}, "the original is empty"),
+    ]
+    path = write(tmp_path / "reviews.csv", good, *(row for row, _ in bad))
+    with pytest.raises(BadRows) as raised:
+        import_reviews(run=run, path=path, columns={}, by=None)
+    told = {p.line: p.reason for p in raised.value.problems.first}
+    assert sorted(told) == list(range(3, 3 + len(bad)))
+    for line, (_, reason) in enumerate(bad, 3):
+        assert reason in told[line]
+    assert not Review.objects.exists()
+    done = import_reviews(run=run, path=path, columns={}, by=None, skip_bad=True)
+    assert (done.rows, done.problems.total) == (1, len(bad))
+    review = Review.objects.get()
+    assert (str(review.reviewer), review.ratings) == ("dee (imported)", {"natural": 5})
+    assert review.source == "reviews.csv"
+
+
+def test_a_run_without_an_open_review_takes_no_import(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(MoraError, match="its stage is pending"):
+        import_reviews(run=run, path=tmp_path / "x.csv", columns={}, by=None)
+
+
+def test_a_file_without_what_is_needed_says_what(run: Run, tmp_path: Path) -> None:
+    desk(run, 1)
+    path = tmp_path / "reviews.csv"
+    path.write_text("who,decision\nbob,approve\n")
+    with pytest.raises(MoraError, match="no column looks like the reviewer"):
+        import_reviews(run=run, path=path, columns={}, by=None)
+    with pytest.raises(MoraError, match="no column is the rewrite_key"):
+        import_reviews(run=run, path=path, columns={"reviewer": "who"}, by=None)
