@@ -19,7 +19,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 BASE = Path(__file__).resolve().parent.parent
-DATABASE = "mora_bench"
+DATABASE = f"mora_bench_{os.getpid()}"  # two may measure at once on one server
 
 
 @contextmanager

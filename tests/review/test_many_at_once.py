@@ -1,0 +1,222 @@
+"""Several people, tabs and clicks at the same instant, each on a connection of its own."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from pytest_django import Settings
+
+from alignment.models import Project, Review, ReviewItem, Role, Run, Stage
+from alignment.review_filters import ReviewFilter
+from alignment.services.bulk import apply_bulk, preview_bulk
+from alignment.services.queue import Held, next_item, take_item
+from alignment.services.reviews import adjudicate, decide_rewrite, undo_review
+from tests.builders import make_run, open_review, ready_project
+from tests.review.conftest import APPROVE, REJECT, member
+from workers.sweeper import close_reviews
+
+PEOPLE = 6
+
+
+@pytest.fixture
+def project(transactional_db: None, settings: Settings, tmp_path: Path) -> Project:
+    settings.ARTIFACTS = tmp_path
+    (tmp_path / "model").mkdir()
+    return ready_project("model")
+
+
+@pytest.fixture
+def users(project: Project) -> list[User]:
+    return [member(project, f"p{i}", Role.OWNER) for i in range(PEOPLE)]
+
+
+@pytest.fixture
+def run(project: Project, users: list[User]) -> Run:
+    return make_run(project, users[0], review={"mode": "required"})
+
+
+@pytest.fixture
+def at_once() -> Iterator[Callable[..., list[Any]]]:
+    """Call functions at the same instant, each in a thread; what they gave, or raised."""
+
+    def call(*functions: Callable[[], Any]) -> list[Any]:
+        found: list[Any] = [None] * len(functions)
+        start = threading.Barrier(len(functions))
+
+        def work(number: int) -> None:
+            start.wait()
+            try:
+                found[number] = functions[number]()
+            except Exception as error:
+                found[number] = error
+            finally:
+                connection.close()
+
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(len(functions))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        return found
+
+    yield call
+
+
+def test_no_two_people_are_given_the_same_rewrite(
+    project: Project, run: Run, users: list[User], at_once: Callable[..., list[Any]]
+) -> None:
+    stage = open_review(run, PEOPLE * 4, overlap=1)
+    given: list[int] = []
+    while True:
+        calls = [lambda user=user: next_item(project=project, by=user) for user in users]
+        items = [item for item in at_once(*calls) if item is not None]
+        assert all(isinstance(item, ReviewItem) for item in items), items
+        if not items:
+            break
+        given += [item.pk for item in items]
+        reviews = [
+            lambda item=item, user=user: decide_rewrite(
+                item=item, by=user, answer=APPROVE, lease=item.lease
+            )
+            for item in items
+            for user in users
+            if item.held_by.user_id == user.pk
+        ]
+        assert all(isinstance(found, Review) for found in at_once(*reviews))
+    assert sorted(given) == sorted(stage.review_items.values_list("pk", flat=True))
+    stage.refresh_from_db()
+    assert (stage.done, Review.objects.count()) == (PEOPLE * 4, PEOPLE * 4)
+    assert stage.closes_at is not None
+
+
+def test_people_who_review_all_at_overlap_never_deadlock_and_lose_nothing(
+    project: Project, run: Run, users: list[User], at_once: Callable[..., list[Any]]
+) -> None:
+    stage = open_review(run, 15, overlap=3)
+
+    def work(user: User) -> int:
+        count = 0
+        while True:
+            item = next_item(project=project, by=user)
+            if item is None:
+                return count
+            decide_rewrite(item=item, by=user, answer=APPROVE, lease=item.lease)
+            count += 1
+
+    # Who finds the last ones held by others has to come again.
+    total = 0
+    for _ in range(10):
+        found = at_once(*(lambda user=user: work(user) for user in users))
+        assert all(isinstance(count, int) for count in found), found
+        total += sum(found)
+        if total == 45:
+            break
+    stage.refresh_from_db()
+    assert (total, stage.done, Review.objects.count()) == (45, 15, 45)
+    assert sum(t.approve for t in stage.tallies.all()) == 45
+    assert sum(t.open for t in stage.tallies.all()) == 0
+    pairs = Review.objects.values_list("item", "reviewer")
+    assert len(set(pairs)) == 45
+
+
+def test_two_tabs_of_one_person_are_given_the_same_rewrite(
+    project: Project, run: Run, users: list[User], at_once: Callable[..., list[Any]]
+) -> None:
+    open_review(run, 8)
+    for _ in range(5):
+        tabs = at_once(*[lambda: next_item(project=project, by=users[0])] * 4)
+        assert len({(tab.pk, tab.lease) for tab in tabs}) == 1
+        decide_rewrite(item=tabs[0], by=users[0], answer=APPROVE, lease=tabs[0].lease)
+
+
+def test_a_double_click_is_recorded_once(
+    project: Project, run: Run, users: list[User], at_once: Callable[..., list[Any]]
+) -> None:
+    open_review(run, 3)
+    for _ in range(3):
+        item = next_item(project=project, by=users[0])
+        assert item is not None
+        click = lambda item=item: decide_rewrite(  # noqa: E731
+            item=item, by=users[0], answer=APPROVE, lease=item.lease
+        )
+        found = at_once(*[click] * 4)
+        assert len({review.pk for review in found}) == 1
+    assert Review.objects.count() == 3
+
+
+def test_of_two_who_submit_the_same_rewrite_one_is_told(
+    run: Run, users: list[User], at_once: Callable[..., list[Any]]
+) -> None:
+    stage = open_review(run, 1)
+    item = stage.review_items.select_related("stage__run__project")[0]
+    found = at_once(
+        *(
+            lambda user=user: decide_rewrite(item=item, by=user, answer=APPROVE)
+            for user in users[:3]
+        )
+    )
+    assert sorted(type(one).__name__ for one in found) == ["Held", "Held", "Review"]
+    assert Review.objects.count() == 1
+
+
+def test_of_many_who_take_or_adjudicate_one_rewrite_one_does(
+    run: Run, users: list[User], at_once: Callable[..., list[Any]]
+) -> None:
+    stage = open_review(run, 1)
+    item = stage.review_items.select_related("stage__run__project")[0]
+    taken = at_once(*(lambda user=user: take_item(item=item, by=user) for user in users))
+    assert sum(isinstance(one, ReviewItem) for one in taken) == 1
+    assert sum(isinstance(one, Held) for one in taken) == PEOPLE - 1
+    ReviewItem.objects.update(held_by=None)
+    found = at_once(
+        *(lambda user=user: adjudicate(item=item, by=user, answer=REJECT) for user in users)
+    )
+    assert sum(isinstance(one, Review) for one in found) == 1
+    assert Review.objects.filter(adjudicates=True).count() == 1
+
+
+def test_a_decision_taken_back_at_the_last_moment_wins_or_is_told(
+    run: Run, users: list[User], at_once: Callable[..., list[Any]]
+) -> None:
+    stage = open_review(run, 2)
+    items = list(stage.review_items.select_related("stage__run__project"))
+    for item in items:
+        decide_rewrite(item=item, by=users[0], answer=APPROVE)
+    Stage.objects.filter(pk=stage.pk).update(closes_at="2020-01-01T00:00:00Z")
+    back, _ = at_once(lambda: undo_review(item=items[0], by=users[0]), close_reviews)
+    stage.refresh_from_db()
+    items[0].refresh_from_db()
+    if isinstance(back, ReviewItem):
+        assert (stage.status, items[0].state) == ("waiting", "pending")
+    else:
+        assert "this review is closed" in str(back)
+        assert (stage.status, items[0].state) == ("succeeded", "approved")
+
+
+def test_reviews_and_a_bulk_decision_at_once_decide_each_rewrite_once(
+    project: Project, run: Run, users: list[User], at_once: Callable[..., list[Any]]
+) -> None:
+    stage = open_review(run, 30)
+    bulk = preview_bulk(chosen=ReviewFilter(stage=stage.pk), by=users[0], answer=REJECT)
+
+    def work(user: User) -> int:
+        count = 0
+        while item := next_item(project=project, by=user):
+            try:
+                decide_rewrite(item=item, by=user, answer=APPROVE, lease=item.lease)
+                count += 1
+            except Held:
+                pass
+        return count
+
+    *counts, applied = at_once(
+        *(lambda user=user: work(user) for user in users[1:4]),
+        lambda: apply_bulk(token=bulk.token, by=users[0]).applied,
+    )
+    assert sum(counts) + applied == 30, (counts, applied)
+    stage.refresh_from_db()
+    assert (stage.done, Review.objects.count()) == (30, 30)
