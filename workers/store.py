@@ -29,7 +29,8 @@ def copy_in(table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -
     """Write rows by COPY into a table of ours; PostgreSQL has no text with a NUL in it."""
     with connection.cursor() as wrapped:
         statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
-        with wrapped.cursor.copy(statement) as copy:
+        # Django wraps the errors of its own calls only, and COPY is none of them.
+        with connection.wrap_database_errors, wrapped.cursor.copy(statement) as copy:
             for row in rows:
                 copy.write_row([_storable(value) for value in row])
 

@@ -16,6 +16,7 @@ from contextlib import suppress
 
 from celery import shared_task
 from django.db import InterfaceError, OperationalError, connection, transaction
+from psycopg.errors import DiskFull
 
 from alignment import lifecycle
 from alignment.method.errors import MoraError
@@ -27,6 +28,7 @@ from workers.watch import Watch
 
 log = logging.getLogger(__name__)
 OWNER = f"{socket.gethostname()}/{os.getpid()}"
+DISK_FULL = "the disk of the database is full; free some space, then retry"
 CLOSE_SECONDS = 120.0  # how long a finished chunk waits for a database that is away
 
 
@@ -97,9 +99,12 @@ def work_on(claim: claims.Claim, slot: slots.Slot) -> None:
             with suppress(claims.Fenced):
                 if sentence := claims.count_death(claim, str(death)):
                     fail(stage.pk, MoraError(sentence))
-    except (OperationalError, InterfaceError):
+    except (OperationalError, InterfaceError) as error:
         slot.end_children()  # one may be in the middle of a call that nobody waits for
-        raise  # the lease runs out, and the chunk is open again
+        if not _disk_is_full(error):
+            raise  # the lease runs out, and the chunk is open again
+        fail(stage.pk, MoraError(DISK_FULL))
+        claims.give_back(claim)
     except Exception as error:
         fail(stage.pk, error)
         claims.give_back(claim)
@@ -113,11 +118,16 @@ def _close(claim: claims.Claim, write: Callable[[], None]) -> None:
     while True:
         try:
             return claims.close(claim, write, stages.finish)
-        except (OperationalError, InterfaceError):
+        except (OperationalError, InterfaceError) as error:
             connection.close()
-            if time.monotonic() > deadline or slots.stopping.is_set():
+            over = time.monotonic() > deadline or slots.stopping.is_set()
+            if over or _disk_is_full(error):
                 raise
             time.sleep(0.5)
+
+
+def _disk_is_full(error: Exception) -> bool:
+    return isinstance(error.__cause__, DiskFull)
 
 
 def fail(stage_id: int, error: Exception) -> None:

@@ -1,5 +1,6 @@
 """DPO training: its gates, and a kill in the middle that leaves no trace in the adapter."""
 
+import resource
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -117,3 +118,22 @@ def _step(checkpoint: Path) -> int:
 
 def _bytes(adapter: Path) -> bytes:
     return (adapter / "adapter_model.safetensors").read_bytes()
+
+
+@pytest.mark.xdist_group("trainer")
+def test_a_full_disk_is_told_and_leaves_no_half_written_adapter(
+    trainer: Callable[[], RawChild], tmp_path: Path
+) -> None:
+    child = trainer()
+    resource.prlimit(child.process.pid, resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+    child.send({"id": 1, "call": "train", "args": arguments(tmp_path / "a")})
+    while "progress" in (frame := child.frame()):
+        pass
+    assert frame["error"]["kind"] == "MoraError"
+    assert frame["error"]["message"] == (
+        "Files could not be written (File too large); free some space, then retry."
+    )
+    assert not (tmp_path / "a" / "adapter").exists()
+    assert not (tmp_path / "a" / "merged").exists()
+    resource.prlimit(child.process.pid, resource.RLIMIT_FSIZE, (-1, -1))
+    assert trainer().call("train", **arguments(tmp_path / "a"))["result"]["steps"] == STEPS

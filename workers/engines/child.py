@@ -5,6 +5,7 @@ with; prints of libraries and the log go to stderr. It ends at once when its std
 starts it, watches it and ends its descendants is the worker's business.
 """
 
+import errno
 import importlib
 import json
 import logging
@@ -30,6 +31,9 @@ ENGINES = {
     "sandbox-builder": "workers.sandbox.policy",
     "sandbox-fuser": "workers.sandbox.fuser",
 }
+# As the system words it, since each library wraps it in an error of its own: no space left, over
+# the quota, over the largest size of a file.
+DISK_FULL = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)))
 Emit = Callable[[dict[str, Any]], None]
 
 log = logging.getLogger("mora.child")
@@ -71,8 +75,10 @@ def answer(engine: Engine, line: bytes, emit: Emit) -> None:
 
 def describe(error: Exception) -> dict[str, str]:
     """An error as the worker reads it; the kind tells an expected failure from a defect."""
-    kind = "MoraError" if isinstance(error, MoraError) else type(error).__name__
     trace = "".join(traceback.format_exception(error))
+    if full := next((text for text in DISK_FULL if text in trace), None):
+        error = MoraError(f"Files could not be written ({full}); free some space, then retry.")
+    kind = "MoraError" if isinstance(error, MoraError) else type(error).__name__
     return {"kind": kind, "message": str(error), "traceback": trace}
 
 
