@@ -9,7 +9,6 @@ from functools import partial
 
 from celery import current_app
 from django.db import transaction
-from kombu.exceptions import OperationalError
 
 from alignment.models import JudgeTrial, Stage
 
@@ -45,5 +44,5 @@ def ring_for_trial(trial: JudgeTrial) -> None:
 def _send(task: str, pk: int, queue: str) -> None:
     try:
         current_app.send_task(task, args=[pk], queue=queue, retry=False)
-    except (OperationalError, OSError) as error:
+    except Exception as error:  # each broker's library has errors of its own
         log.warning("the broker did not take the bell for %s %s: %s", task, pk, error)

@@ -1,14 +1,20 @@
 """The same run over each broker. A broker that answers on no standard port is named as skipped."""
 
+import shutil
+import signal
 import socket
-from collections.abc import Callable
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
 
-from alignment.models import Project, Rollout
+from alignment.models import Chunk, Project, Rollout, Worker
 from alignment.services import runs
 from tests.builders import make_run
+from tests.chaos.console import free_port, until
 from tests.conftest import Workers, wait_for_run
 
 BROKERS = {
@@ -51,5 +57,73 @@ def test_a_run_starts_though_every_bell_was_lost(
     run = make_run(sandbox, owner, mine=NOTHING)
     runs.start_run(run=run, by=owner)  # nobody listens, and this process rings at its own broker
     make_workers(BROKERS["files"]).start()
+    wait_for_run(run)
+    assert run.status == "succeeded"
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+    """Starts a Redis of the test's own, again and again on the same port, its port in the file."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("redis-server is not installed")
+    port, running = str(free_port()), []
+    (tmp_path / "port").write_text(port)
+
+    def start() -> subprocess.Popen[bytes]:
+        options = ["--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        server = subprocess.Popen([program, *options, "--dir", str(tmp_path)], stdout=-3)
+        running.append(server)
+        until(lambda: _answers(int(port)), 10)
+        return server
+
+    yield start
+    for server in running:
+        server.kill()
+        server.wait()
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.xdist_group("brokers")
+def test_work_goes_on_while_the_broker_is_away_and_after_it_came_back_empty(
+    sandbox: Project,
+    owner: User,
+    make_workers: Callable[[str], Workers],
+    redis: Callable[[], subprocess.Popen[bytes]],
+    tmp_path: Path,
+) -> None:
+    server = redis()
+    workers = make_workers(f"redis://127.0.0.1:{(tmp_path / 'port').read_text()}/0")
+    workers.start()
+    until(lambda: Worker.objects.count() == 2, 60)
+    server.send_signal(signal.SIGKILL)
+    server.wait()
+    run = make_run(sandbox, owner, mine=NOTHING)
+    runs.start_run(run=run, by=owner)  # nobody hears the bell
+    until(lambda: Chunk.objects.filter(stage__run=run).exclude(state="open").exists(), 10)
+    time.sleep(12)  # long enough for Celery to wait longer between its tries
+    redis()
+    wait_for_run(run)
+    assert run.status == "succeeded"
+
+
+@pytest.mark.xdist_group("brokers")
+def test_half_written_files_of_the_broker_do_no_harm(
+    sandbox: Project, owner: User, make_workers: Callable[[str], Workers], tmp_path: Path
+) -> None:
+    workers = make_workers(BROKERS["files"])
+    (tmp_path / "broker" / "control").mkdir(exist_ok=True)
+    (tmp_path / "broker" / "control" / "gpu.exchange").write_text('[["gpu", "", "g')
+    (tmp_path / "broker" / "messages" / "1_half.gpu.msg").write_text('{"body": "W1sxXSwge')
+    workers.start("cpu", "sweeper")
+    run = make_run(sandbox, owner, mine=NOTHING)
+    runs.start_run(run=run, by=owner)
+    for name in ("gpu", "gpu-2"):  # the first consumer falls over the message
+        workers.start(name)
+        time.sleep(8)
     wait_for_run(run)
     assert run.status == "succeeded"
