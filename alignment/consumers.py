@@ -23,6 +23,7 @@ from alignment import live
 from alignment.models import Project, Role, Run
 from alignment.permissions import may
 from alignment.queries import results_page, runs
+from alignment.queries.side_bar import side_bar
 
 log = logging.getLogger(__name__)
 FRAME_SECONDS = 0.25
@@ -40,17 +41,29 @@ class Gone(Exception):
 
 
 def run_frame(user: User, run_id: int, query: Query, shown: object) -> Frame:
-    """The state of a run. One that moves no more is sent once, until it is taken up again."""
+    """The state of a run. One that moves no more is sent once, until it is taken up again.
+
+    The side bar, whose counts follow the run's status, comes with a frame that changes it.
+    """
     run = Run.objects.select_related("project").filter(pk=run_id).first()
     _admit(user, run.project if run else None)
     assert run is not None
-    if shown == (run.seq, "still"):
+    if shown == (run.seq, "still", run.status):
         return None, shown
     state = runs.run_state(run_id)
     may_run = may(user, run.project, Role.RESEARCHER)
-    context = {"state": state, "may_run": may_run, "oob": True}
+    frame = render_to_string(
+        "partials/_run.html", {"state": state, "may_run": may_run, "oob": True}
+    )
+    if (
+        not isinstance(shown, tuple)
+        or shown[2] != state.run.status
+        or state.run.status == "waiting"
+    ):
+        bar = {**side_bar(user, run.project), "current": "runs", "oob": "morph"}
+        frame += render_to_string("partials/_nav.html", bar)
     pace = "live" if state.live else "still"
-    return render_to_string("partials/_run.html", context), (state.run.seq, pace)
+    return frame, (state.run.seq, pace, state.run.status)
 
 
 def results_frame(user: User, project_id: int, query: Query, shown: object) -> Frame:

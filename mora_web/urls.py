@@ -6,9 +6,13 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from alignment.api import api
 from alignment.views import (
+    bulk,
     ceilings,
     compare,
+    desk,
+    guidelines,
     judges,
+    members,
     projects,
     results,
     reviews,
@@ -30,6 +34,27 @@ review_pages = [
     path("hold/", reviews.hold, name="review-hold"),
     path("release/", reviews.release, name="review-release"),
     path("undo/", reviews.undo, name="undo-review"),
+    path("adjudicate/", desk.adjudication, name="adjudicate"),
+    path("adjudicate/undo/", desk.undo_adjudication, name="undo-adjudication"),
+]
+desk_pages = [
+    path("", desk.desk_page, name="desk"),
+    path("per-hour.csv", desk.throughput_csv, name="throughput-csv"),
+    path("disputes/", desk.disputes, name="disputes"),
+    path("agreement/", desk.agreement_page, name="agreement"),
+    path("close/", desk.close_now, name="close-review"),
+    path("rerun/", desk.rerun, name="rerun"),
+    path("rewrites/", bulk.rewrites, name="rewrites"),
+    path("bulk/", bulk.preview, name="bulk-preview"),
+    path("bulk/<uuid:token>/apply/", bulk.apply, name="bulk-apply"),
+    path("bulk/<uuid:token>/undo/", bulk.undo, name="bulk-undo"),
+]
+member_pages = [
+    path("", members.members, name="members"),
+    path("<int:member_id>/role/", members.change_role, name="change-role"),
+    path("<int:member_id>/remove/", members.remove_member, name="remove-member"),
+    path("invite/", members.invite, name="invite"),
+    path("invitations/<int:invitation_id>/revoke/", members.revoke, name="revoke-invitation"),
 ]
 project_pages: list[URLPattern | URLResolver] = [
     path("", projects.project_page, name="project"),
@@ -41,6 +66,9 @@ project_pages: list[URLPattern | URLResolver] = [
     path("review/<int:item_id>/", include(review_pages)),
     path("ceiling/", ceilings.ceiling, name="ceiling"),
     path("ceiling.csv", ceilings.ceiling_csv, name="ceiling-csv"),
+    path("review/desk/", include(desk_pages)),
+    path("guideline/", guidelines.guideline, name="guideline"),
+    path("members/", include(member_pages)),
     path("results/", results.results, name="results"),
     path("results.csv", results.results_csv, name="results-csv"),
     path("compare/", compare.compare, name="compare"),
@@ -56,6 +84,7 @@ urlpatterns = [
     path("sign-in/", LoginView.as_view(template_name="sign_in.html"), name="sign-in"),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
     path("projects/<slug:slug>/", include(project_pages)),
+    path("invitations/<str:token>/", members.join, name="join"),
     path("workers/", projects.workers, name="workers"),
     path("api/v1/", api.urls),
     path("admin/", admin.site.urls),

@@ -81,6 +81,17 @@ document.addEventListener("keydown", (event) => {
 
 document.addEventListener("click", (event) => {
   if (event.target.closest("[data-keys-dialog]")) showKeys();
+  const copied = event.target.closest("[data-copy]");
+  if (copied) copy(copied);
   const asked = event.target.closest("[data-confirm]");
   if (asked && !window.confirm(asked.dataset.confirm)) event.preventDefault();
 });
+
+// A button that copies the field that it names; where the browser lets no page copy, it selects it.
+function copy(button) {
+  const field = document.getElementById(button.dataset.copy);
+  field.select();
+  const done = () => { button.textContent = "Copied"; };
+  navigator.clipboard?.writeText(field.value).then(done, () => {});
+}
+for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;

@@ -74,7 +74,7 @@ function tell(words) {
 // The lease: renewed while the page is seen and used; taken again where it had lapsed unnoticed.
 async function beat() {
   const form = card();
-  if (!form?.lease.value || document.hidden || Date.now() - used > UNUSED) return;
+  if (!form?.lease?.value || document.hidden || Date.now() - used > UNUSED) return;
   try {
     const [ok, said] = await send(form.dataset.hold, filled(form));
     if (form !== card()) return;
@@ -92,7 +92,7 @@ function leave() {
   const form = card();
   if (!form) return;
   if (unsaved) navigator.sendBeacon(form.dataset.draft, filled(form));
-  navigator.sendBeacon(form.dataset.release, filled(form));
+  if (form.dataset.release) navigator.sendBeacon(form.dataset.release, filled(form));
 }
 
 // Seconds that run down, in words as the server writes them, and times by the reader's clock.
@@ -112,7 +112,7 @@ const clock = (at) => new Date(at).toTimeString().slice(0, 8);
 
 function look() {
   const idle = document.hidden || Date.now() - used > UNUSED;
-  if (page().hasAttribute("data-empty") && !idle) htmx.ajax("GET", location.pathname, { target: "#review", swap: "outerHTML" });
+  if (page()?.hasAttribute("data-empty") && !idle) htmx.ajax("GET", location.pathname, { target: "#review", swap: "outerHTML" });
 }
 
 // The diff, side by side or as one text, as this browser was last asked for.
@@ -152,8 +152,13 @@ setInterval(beat, BEAT);
 setInterval(count, 1000);
 setInterval(look, LOOK);
 
-// A decision. What was typed and not yet saved goes with it, so the draft need not follow; before
+// A decision. What was typed and not yet saved goes with it, so no draft may come after it; before
 // another rewrite is fetched by undo it is saved.
+document.addEventListener("submit", ({ target }) => {
+  if (target.id !== "card") return;
+  clearTimeout(waiting);
+  if (!target.hasAttribute("hx-post")) unsaved = false;
+});
 document.addEventListener("htmx:configRequest", ({ detail }) => {
   if (detail.parameters.csrfmiddlewaretoken) detail.parameters.csrfmiddlewaretoken = token() || detail.parameters.csrfmiddlewaretoken;
   if (detail.elt.id === "undo" && unsaved) navigator.sendBeacon(card().dataset.draft, filled(card()));
@@ -172,6 +177,7 @@ function refused(words) {
   if (!lost) return;
   lost.textContent = `Not recorded: ${words}`;
   lost.hidden = false;
+  if (unsaved) later(AGAIN);
 }
 
 document.addEventListener("htmx:afterSwap", ({ detail }) => {

@@ -1,5 +1,6 @@
 """A reviewer's own words: what they said and may take back, what they skipped, what they began."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -55,3 +56,12 @@ def _mine(project: Project, user: User) -> "QuerySet[Review]":
     return Review.objects.filter(
         reviewer__user=user, reviewer__project=project, withdrawn_at=None, bulk=None
     )
+
+
+def said_of(items: Sequence[ReviewItem]) -> dict[int, list[Review]]:
+    """The standing reviews of disputed rewrites, by rewrite; for who may adjudicate them."""
+    found: dict[int, list[Review]] = {item.pk: [] for item in items}
+    standing = Review.objects.filter(item__in=list(found), withdrawn_at=None)
+    for review in standing.select_related("reviewer").order_by("pk"):
+        found[review.item_id].append(review)
+    return found

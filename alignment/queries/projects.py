@@ -26,12 +26,14 @@ FRESH = timedelta(seconds=10)
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """What a project holds: prompts are seeds; reviews are rewrites waiting for a person."""
+    """What a project holds: prompts are seeds; reviews are rewrites waiting for a person, those in
+    dispute among them."""
 
     runs: int
     live: int
     prompts: int
     reviews: int
+    disputed: int
     policies: int
     evaluations: int
 
@@ -47,13 +49,17 @@ def projects_of(user: User) -> "QuerySet[Any]":
 
 
 def counts(project: Project) -> Counts:
+    waiting = Stage.objects.filter(
+        run__project=project, kind="review", status=Status.WAITING
+    ).aggregate(
+        left=Coalesce(Sum(F("total") - F("done")), 0), disputed=Coalesce(Sum("disputed"), 0)
+    )
     return Counts(
         runs=project.runs.count(),
         live=project.runs.filter(status__in=lifecycle.LIVE).count(),
         prompts=Prompt.objects.filter(prompt_set__project=project, parent=None).count(),
-        reviews=Stage.objects.filter(
-            run__project=project, kind="review", status=Status.WAITING
-        ).aggregate(left=Coalesce(Sum(F("total") - F("done")), 0))["left"],
+        reviews=waiting["left"],
+        disputed=waiting["disputed"],
         policies=project.policies.count(),
         evaluations=project.evaluations.count(),
     )

@@ -7,14 +7,14 @@ from typing import Any
 from zlib import crc32
 
 from django import template
-from django.contrib.auth.models import User
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.utils import timezone
 
-from alignment import figures, markup, pareto_figure
+from alignment import bars, figures, markup, pareto_figure
 from alignment.models import Project, Role
-from alignment.permissions import ORDER, may, role_in
-from alignment.queries import own_reviews, projects, results_page, runs
+from alignment.permissions import may
+from alignment.queries import results_page, runs
+from alignment.queries.side_bar import side_bar
 
 register = template.Library()
 COLOURS = {"helpful": 0, "harmless": 1, "truthful": 2}
@@ -145,6 +145,11 @@ def training_plot(trainings: list[runs.Training]) -> figures.Plot:
 
 
 @register.simple_tag
+def hours_chart(rows: list[tuple[datetime, int]]) -> bars.HoursChart:
+    return bars.hours_chart(rows, timezone.now())
+
+
+@register.simple_tag
 def pareto_plot(page: results_page.ResultsPage) -> figures.Plot:
     return pareto_figure.pareto_plot(page)
 
@@ -156,27 +161,11 @@ def may_act(context: Any, project: Project, role: str) -> bool:
 
 
 @register.inclusion_tag("partials/_nav.html", takes_context=True)
-def nav(context: Any, project: Project | None = None, oob: bool = False) -> dict[str, Any]:
-    """The side bar: the project's pages with their counts, and the pages of the console."""
+def nav(context: Any, project: Project | None = None, oob: str = "") -> dict[str, Any]:
+    """The side bar; oob: how htmx swaps it, where it comes beside a part of a page."""
     match = context["request"].resolver_match
     current = SECTIONS.get(match.url_name, match.url_name) if match else ""
-    return side_bar(context["request"].user, project, current, oob=oob)
-
-
-def side_bar(user: User, project: Project | None, current: str, *, oob: bool) -> dict[str, Any]:
-    """What the side bar's template needs; a part of a page (oob) swaps it in place."""
-    role = role_in(user, project) if project else None
-    rank = ORDER.index(role) if role else -1
-    return {
-        "project": project,
-        "may_review": rank >= ORDER.index(Role.ANNOTATOR),
-        "may_lead": rank >= ORDER.index(Role.ADJUDICATOR),
-        "counts": projects.counts(project) if project else None,
-        "left": own_reviews.left_for(project, user) if project else 0,
-        "current": current,
-        "user": user,
-        "oob": oob,
-    }
+    return {**side_bar(context["request"].user, project), "current": current, "oob": oob}
 
 
 # Pages that stand below another in the side bar.
@@ -186,4 +175,7 @@ SECTIONS = {
     "decide": "review",
     "undo-review": "review",
     "my-reviews": "review",
+    **dict.fromkeys(("disputes", "adjudicate", "agreement", "rewrites", "rerun"), "desk"),
+    "bulk-preview": "desk",
+    "invite": "members",
 }

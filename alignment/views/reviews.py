@@ -113,7 +113,7 @@ def _card(
         "own": own(project, request.user),
         "closing": own_reviews.closing(project),
         "draft": draft,
-        "ratings": _rating_rows(item, draft.ratings if draft else {}) if item else [],
+        "ratings": rating_rows(item, draft.ratings if draft else {}) if item else [],
         "said": said,
         "error": error,
         "refused": refused,
@@ -126,7 +126,7 @@ def _card(
     return render(request, template, context, status=status)
 
 
-def _rating_rows(item: ReviewItem, given: object) -> list[tuple[str, str, int | None]]:
+def rating_rows(item: ReviewItem, given: object) -> list[tuple[str, str, int | None]]:
     """Name, words and given value of each rating that the run asks for."""
     if not item.stage.config["review"].get("ratings", True):
         return []

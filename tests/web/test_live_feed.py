@@ -46,7 +46,8 @@ def test_the_state_comes_at_once_and_again_when_it_moves(run: Run, people: dict[
             assert 'hx-swap-oob="morph"' in first
             assert '<span class="pill pending"' in first
             await begin(run)
-            await opened.frame('<span class="pill running" id="run-status"', seconds=4)
+            running = await opened.frame('<span class="pill running" id="run-status"', seconds=4)
+            assert "Runs<small>1 live</small>" in running, "the side bar comes with a new status"
             asked = time.monotonic()
             await mark(run, 123)
             await opened.frame("123 / 900", seconds=4)

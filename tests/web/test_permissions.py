@@ -1,13 +1,15 @@
 """Every address times every role: who gets a page, who is refused, who finds nothing."""
 
 from collections.abc import Callable, Iterable
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
+from django.utils import timezone
 
-from alignment.models import Project, ReviewItem, Role, Run
+from alignment.models import Invitation, Project, ReviewItem, Role, Run
 from mora_web import urls
 
 # The least role that each page of a project needs; the rest of the roles are refused.
@@ -34,14 +36,48 @@ LEAST = {
     "review-release": Role.ANNOTATOR,
     "undo-review": Role.ANNOTATOR,
     "my-reviews": Role.ANNOTATOR,
+    "adjudicate": Role.ADJUDICATOR,
+    "undo-adjudication": Role.ADJUDICATOR,
+    "desk": Role.ADJUDICATOR,
+    "throughput-csv": Role.ADJUDICATOR,
+    "disputes": Role.ADJUDICATOR,
+    "agreement": Role.ADJUDICATOR,
+    "rewrites": Role.ADJUDICATOR,
+    "bulk-preview": Role.ADJUDICATOR,
+    "bulk-apply": Role.ADJUDICATOR,
+    "bulk-undo": Role.ADJUDICATOR,
+    "close-review": Role.RESEARCHER,
+    "rerun": Role.RESEARCHER,
+    "guideline": Role.VIEWER,
+    "members": Role.VIEWER,
+    "remove-member": Role.OWNER,
+    "change-role": Role.OWNER,
+    "invite": Role.RESEARCHER,
+    "revoke-invitation": Role.RESEARCHER,
     "new-run": Role.RESEARCHER,
     "start-run": Role.RESEARCHER,
     "cancel-run": Role.RESEARCHER,
     "retry-run": Role.RESEARCHER,
     "try-judge": Role.RESEARCHER,
 }
-OF_AN_ITEM = ("decide", "review-draft", "review-hold", "review-release", "undo-review")
-POSTED = (*OF_AN_ITEM, "try-judge", "start-run", "cancel-run", "retry-run")
+OF_A_REVIEW = ("decide", "review-draft", "review-hold", "review-release", "undo-review")
+OF_AN_ITEM = (*OF_A_REVIEW, "adjudicate", "undo-adjudication")
+OF_A_BULK = ("bulk-apply", "bulk-undo")
+OF_A_MEMBER = ("remove-member", "change-role")
+POSTED = (
+    *OF_A_REVIEW,
+    *OF_A_BULK,
+    *OF_A_MEMBER,
+    "undo-adjudication",
+    "bulk-preview",
+    "close-review",
+    "invite",
+    "revoke-invitation",
+    "try-judge",
+    "start-run",
+    "cancel-run",
+    "retry-run",
+)
 OF_A_RUN = ("run", "run-log", "training-csv", "start-run", "cancel-run", "retry-run")
 
 
@@ -59,13 +95,38 @@ def test_every_page_of_a_project_is_in_the_matrix() -> None:
     assert names(urls.project_pages) == set(LEAST)
 
 
+def named(name: str, project: Project, run: Run) -> list[object]:
+    """What the address of a page names beside its project."""
+    if name in OF_A_RUN:
+        return [run.pk]
+    if name in OF_AN_ITEM:
+        return [ReviewItem.objects.filter(stage__run=run)[0].pk]
+    if name in ("judge", "try-judge"):
+        return [project.judges.all()[0].pk]
+    someone, _ = User.objects.get_or_create(username="someone")
+    if name in OF_A_MEMBER:
+        return [project.memberships.get_or_create(user=someone, defaults={"role": "viewer"})[0].pk]
+    if name in OF_A_BULK:
+        stage = run.stages.get(kind="review")
+        made = stage.bulk_decisions.create(by=someone, filter={}, token=uuid4(), items=[])
+        return [made.token]
+    if name == "revoke-invitation":
+        return [_invitation(project, someone).pk]
+    return []
+
+
+def _invitation(project: Project, by: User) -> Invitation:
+    return Invitation.objects.create(
+        project=project,
+        role=Role.VIEWER,
+        sha256=uuid4().hex,
+        created_by=by,
+        expires_at=timezone.now(),
+    )
+
+
 def visit(client: Client, name: str, project: Project, run: Run) -> int:
-    item = ReviewItem.objects.filter(stage__run=run).first()
-    assert item is not None
-    args: list[object] = [project.slug]
-    args += [run.pk] if name in OF_A_RUN else [item.pk] if name in OF_AN_ITEM else []
-    args += [project.judges.all()[0].pk] if name in ("judge", "try-judge") else []
-    address = reverse(name, args=args)
+    address = reverse(name, args=[project.slug, *named(name, project, run)])
     response = client.post(address) if name in POSTED else client.get(address)
     return response.status_code
 

@@ -1,0 +1,36 @@
+"""Members: who has which role in a project. They come by invitation or from the admin."""
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from alignment.method.errors import MoraError
+from alignment.models import Membership, Role
+from alignment.permissions import require
+
+
+def change_role(*, member: Membership, role: Role, by: User) -> None:
+    """Give a member another role. Raises MoraError for the last owner; Denied below owner."""
+    require(by, member.project, Role.OWNER)
+    with transaction.atomic():
+        _keep_an_owner(member, role)
+        Membership.objects.filter(pk=member.pk).update(role=role)
+
+
+def remove_member(*, member: Membership, by: User) -> None:
+    """End a membership; what the person did stays. One may always leave oneself.
+
+    Raises MoraError for the last owner; Denied below owner.
+    """
+    if member.user_id != by.pk:
+        require(by, member.project, Role.OWNER)
+    with transaction.atomic():
+        _keep_an_owner(member, None)
+        Membership.objects.filter(pk=member.pk).delete()
+
+
+def _keep_an_owner(member: Membership, role: Role | None) -> None:
+    """Locks the project's owners; raises MoraError where nobody would be left of them."""
+    held = Membership.objects.select_for_update().filter(project=member.project_id, role=Role.OWNER)
+    owners = set(held.values_list("pk", flat=True))
+    if role != Role.OWNER and owners == {member.pk}:
+        raise MoraError(f"{member.user} is the only owner; make somebody else one first")

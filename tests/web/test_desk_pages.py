@@ -1,0 +1,165 @@
+"""The lead's pages of the review desk: what they show, to whom, and what they change."""
+
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from alignment.models import BulkDecision, Review, ReviewItem, Run
+from alignment.services.answers import Answer
+from alignment.services.queue import next_item
+from alignment.services.reviews import decide_rewrite
+from tests.web.conftest import put, stage_of
+
+SLUG = "sandbox"
+
+
+@pytest.fixture
+def lead(sign_in: Callable[[str], Client]) -> Client:
+    return sign_in("adjudicator")
+
+
+@pytest.fixture
+def items(waiting: Run) -> list[ReviewItem]:
+    """Three rewrites that need two reviews each."""
+    ReviewItem.objects.update(needed=2)
+    return list(stage_of(waiting, "review").review_items.order_by("pk"))
+
+
+def say(item: ReviewItem, who: User, decision: str, **said: str) -> None:
+    decide_rewrite(item=item, by=who, answer=Answer(decision=decision, **said))
+
+
+@pytest.fixture
+def disputed(items: list[ReviewItem], people: dict[str, User]) -> ReviewItem:
+    say(items[0], people["annotator"], "approve")
+    say(items[0], people["owner"], "reject", reason="adds_harm", words="asks for a lockpick")
+    return items[0]
+
+
+def shown(client: Client, name: str, *args: object, **query: object) -> str:
+    response = client.get(reverse(name, args=[SLUG, *args]), query)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def test_an_annotator_sees_nothing_of_what_others_said_before_submitting(
+    sign_in: Callable[[str], Client], items: list[ReviewItem], people: dict[str, User]
+) -> None:
+    say(items[0], people["owner"], "reject", reason="other", words="a telling word")
+    client = sign_in("annotator")
+    page = client.get(reverse("review", args=[SLUG]))
+    assert page.context["page"].item == items[0], "begun rewrites come first"
+    assert "a telling word" not in page.content.decode()
+    assert "a-owner" not in page.content.decode()
+
+
+def test_reviews_stay_blind_to_the_lead_until_all_are_in(
+    lead: Client, items: list[ReviewItem], people: dict[str, User]
+) -> None:
+    say(items[0], people["owner"], "reject", reason="other", words="a telling word")
+    assert "a telling word" not in shown(lead, "adjudicate", items[0].pk)
+    say(items[0], people["annotator"], "approve")
+    assert "a telling word" in shown(lead, "adjudicate", items[0].pk)
+
+
+def test_a_viewer_cannot_decide_and_an_outsider_finds_nothing(
+    sign_in: Callable[[str], Client], items: list[ReviewItem]
+) -> None:
+    address = reverse("decide", args=[SLUG, items[0].pk])
+    assert sign_in("viewer").post(address, {"decision": "approve"}).status_code == 403
+    assert sign_in("outsider").post(address, {"decision": "approve"}).status_code == 404
+    assert not Review.objects.exists()
+
+
+def test_the_desk_says_how_it_stands_and_who_holds_what(
+    lead: Client, disputed: ReviewItem, people: dict[str, User], items: list[ReviewItem]
+) -> None:
+    project = disputed.stage.run.project
+    assert next_item(project=project, by=people["annotator"]) == items[1]
+    page = shown(lead, "desk")
+    assert "<b>0 / 3</b>" in page
+    assert "a-annotator" in page and "a-owner" in page
+    assert "Held just now" in page and items[1].prompt.text in page
+    assert "2 reviews in the last 24 hours" in page
+    csv = lead.get(reverse("throughput-csv", args=[SLUG])).content.decode().splitlines()
+    assert csv[0] == "hour,reviews" and csv[1].endswith(",2")
+
+
+def test_a_dispute_is_listed_with_who_said_what_and_settled(
+    lead: Client, disputed: ReviewItem
+) -> None:
+    listed = shown(lead, "disputes")
+    assert "a-annotator: approve" in listed and "a-owner: reject, adds harm" in listed
+    address = reverse("adjudicate", args=[SLUG, disputed.pk])
+    lead.post(address, {"decision": "reject", "reason": "adds_harm", "words": "lockpicks"})
+    disputed.refresh_from_db()
+    assert disputed.state == "rejected"
+    assert Review.objects.get(adjudicates=True).words == "lockpicks"
+    lead.post(reverse("undo-adjudication", args=[SLUG, disputed.pk]))
+    disputed.refresh_from_db()
+    assert disputed.state == "disputed"
+
+
+def test_a_settlement_without_a_reason_keeps_what_was_written(
+    lead: Client, disputed: ReviewItem
+) -> None:
+    address = reverse("adjudicate", args=[SLUG, disputed.pk])
+    page = lead.post(address, {"decision": "reject", "words": "so it is"})
+    assert page.status_code == 422
+    assert "a rejection needs a reason" in page.content.decode()
+    assert 'value="so it is"' in page.content.decode()
+
+
+def test_agreement_is_shown_and_says_where_it_is_undefined(
+    lead: Client, disputed: ReviewItem
+) -> None:
+    page = shown(lead, "agreement")
+    assert "Krippendorff" in page
+    assert "0 %" in page
+    assert "No item has two ratings." in page
+
+
+def test_a_bulk_decision_is_previewed_applied_and_taken_back(
+    lead: Client, items: list[ReviewItem]
+) -> None:
+    found = shown(lead, "rewrites", contains="1 chairs")
+    assert "1 match, 1 undecided" in found
+    said = {"stage": items[0].stage_id, "contains": "", "decision": "approve", "words": "trusted"}
+    preview = lead.post(reverse("bulk-preview", args=[SLUG]), said).content.decode()
+    assert "This approves 3 rewrites" in preview
+    assert not Review.objects.exists(), "nothing is decided yet"
+    bulk = BulkDecision.objects.get()
+    lead.post(reverse("bulk-apply", args=[SLUG, bulk.token]))
+    assert set(ReviewItem.objects.values_list("state", flat=True)) == {"approved"}
+    assert "Take it back" in shown(lead, "rewrites")
+    lead.post(reverse("bulk-undo", args=[SLUG, bulk.token]))
+    assert set(ReviewItem.objects.values_list("state", flat=True)) == {"pending"}
+
+
+def test_a_bulk_decision_that_cannot_be_keeps_what_was_asked(
+    lead: Client, items: list[ReviewItem]
+) -> None:
+    said = {"stage": items[0].stage_id, "decision": "reject", "words": "for a reason"}
+    page = lead.post(reverse("bulk-preview", args=[SLUG]), said)
+    assert page.status_code == 422
+    assert "a rejection needs a reason" in page.content.decode()
+    assert 'value="for a reason"' in page.content.decode()
+
+
+def test_another_projects_stage_is_not_found(lead: Client, items: list[ReviewItem]) -> None:
+    for asked in ("999999", "x", "9" * 30):
+        assert lead.get(reverse("desk", args=[SLUG]), {"stage": asked}).status_code == 404
+
+
+def test_a_closed_review_offers_a_rerun_and_says_what_it_does(
+    sign_in: Callable[[str], Client], waiting: Run
+) -> None:
+    stage = put(stage_of(waiting, "review"), status="succeeded")
+    client = sign_in("researcher")
+    assert "Rerun from review" in shown(client, "desk")
+    plan = shown(client, "rerun", stage=stage.pk)
+    assert "begins with the decisions made" in plan
+    assert "comes after review" in plan
