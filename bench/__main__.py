@@ -5,11 +5,11 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import review
+from bench import replay, review
 from bench.surroundings import machine
 
 RESULTS = Path(__file__).resolve().parent / "results" / "latest.json"
-MEASUREMENTS = {"review": review.measure}
+MEASUREMENTS = {"replay": replay.measure, "review": review.measure}
 
 
 def main(names: list[str]) -> None:

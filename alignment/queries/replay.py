@@ -22,7 +22,7 @@ from alignment.method.mining import (
     tally,
 )
 from alignment.models import Judge, Stage, Status
-from alignment.queries.scores import sampled_scores
+from alignment.queries.scores import raw_scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,9 +88,10 @@ def judges_of(mine: Stage) -> list[Judge]:
 def _tally(sampling_id: int, judges: Sequence[tuple[int, int, str]]) -> Tally:
     """Counts by prompt, in ascending order of prompt ids; a change of a scale is another key."""
     rows = Judge.objects.select_related("dimension").in_bulk([pk for pk, *_ in judges])
-    scores = sampled_scores(sampling_id, [rows[pk] for pk, *_ in judges])
-    prompt = np.unique(scores.prompt, return_inverse=True)[1].reshape(-1)
-    return tally(scores.dims, scores.raw, prompt)
+    found = [rows[pk] for pk, *_ in judges]
+    prompt, raw = raw_scores(sampling_id, found)
+    dims = tuple(judge.dimension.record for judge in found)
+    return tally(dims, raw, np.unique(prompt, return_inverse=True)[1].reshape(-1))
 
 
 def _counts(verdicts: Verdicts) -> dict[str, int]:

@@ -69,6 +69,14 @@ def sampled_scores(sampling_id: int, judges: Sequence[Judge]) -> SampledScores:
     )
 
 
+def raw_scores(sampling_id: int, judges: Sequence[Judge]) -> tuple[Ints, Floats]:
+    """Of a sampling: its rollouts' prompt ids (R,) and the judges' raw scores (R, K)."""
+    with connection.cursor() as cursor:
+        cursor.execute(_PROMPTS, [sampling_id])
+        rollout, prompt = map(_column, cursor.fetchone(), (">i8", ">i8"))
+    return prompt, _matrix(sampling_id, [judge.pk for judge in judges], rollout)[0]
+
+
 def _known(column: NDArray[Any]) -> Floats:
     """Numbers as they are; what was written as -1 is not known."""
     return np.where(column < 0, np.nan, column.astype(np.float64))
@@ -89,6 +97,10 @@ _ROLLOUTS = """
     WHERE r.sampling_id = %s
 """
 _ROLLOUT_TYPES = (">i8", ">i8", ">i8", ">i8", ">i4", ">i2", ">i4", ">i2")
+_PROMPTS = """
+    SELECT string_agg(int8send(id), ''), string_agg(int8send(prompt_id), '')
+    FROM alignment_rollout WHERE sampling_id = %s
+"""
 _SCORES = """
     SELECT string_agg(int8send(s.rollout_id), ''), string_agg(int8send(s.judge_id), ''),
            string_agg(float8send(coalesce(s.raw, 'NaN')), ''),

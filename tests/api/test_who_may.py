@@ -15,6 +15,7 @@ READS = [
     f"{PROJECT}/policies",
     f"{PROJECT}/evaluations",
     f"{PROJECT}/pareto",
+    f"{PROJECT}/compare",
     f"{PROJECT}/runs",
     f"{PROJECT}/judges",
     RUN,

@@ -193,3 +193,15 @@ def test_a_project_without_mining_says_how_it_comes(
 ) -> None:
     text = sign_in("viewer").get(reverse("ceiling", args=[project.slug])).content.decode()
     assert "Nothing mined yet" in text
+
+
+def test_the_api_gives_the_same_figures(researcher: Client, compared: Run, run: Run) -> None:
+    url = f"/api/v1/runs/{compared.pk}"
+    found = researcher.get(f"{url}/replay", {"attained_at": 0.1}).json()
+    assert (found["changed"], found["after"]["conflict"]) == (6, 6)
+    found = researcher.get(f"{url}/ceiling").json()
+    assert found["sample"]["grades"][0]["share"] == [0.875, 0, 0, 0, 0.125]
+    rate = next(c for c in found["compared"]["changes"] if c["name"] == "joint_pass_rate")
+    assert rate["change"]["value"] == 0.5
+    assert researcher.get(f"{url}/replay", {"joint_at_most": 2}).status_code == 422
+    assert researcher.get(f"/api/v1/runs/{run.pk}/ceiling").status_code == 404

@@ -1,0 +1,106 @@
+"""The ceiling of a run's round, its thresholds replayed, and arms compared."""
+
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+from django.http import Http404
+from ninja import Query, Router, Schema
+
+from alignment.api.access import project_for, run_for
+from alignment.api.auth import Request
+from alignment.api.pages import Id, Slug
+from alignment.method.mining import MiningRule
+from alignment.models import Run, Stage
+from alignment.queries.ceiling_page import mined_stages
+from alignment.queries.ceilings import arms_of, before_after, mining_side
+from alignment.queries.compare_page import compare_page
+from alignment.queries.replay import replay
+
+router = Router(tags=["ceiling"])
+Round = Annotated[int, Query(ge=1, le=32, description="round of the run")]
+Share = Annotated[float, Query(ge=0, le=1)]
+RULE = MiningRule()
+
+
+class ReplayOut(Schema):
+    """Verdicts of the rule that ran and of the one asked for; nothing is sampled or changed."""
+
+    prompts: int
+    before: dict[str, int]
+    after: dict[str, int]
+    mined_before: int
+    mined_after: int
+    changed: int
+
+
+class CeilingOut(Schema):
+    """`sample`: curves and grades of the mining sample, best of N by the first dimension, whose
+    passes are on the second; `compared`: rewrites against fresh originals, null without an arm
+    `none`."""
+
+    dimensions: list[str]
+    sample: dict[str, Any]
+    compared: dict[str, Any] | None
+
+
+class CompareOut(Schema):
+    """`comparison`: null where nothing fits, for the reason in `problem`."""
+
+    comparison: dict[str, Any] | None
+    left_out: list[str]
+    problem: str
+
+
+@router.get("/runs/{run_id}/replay", response=ReplayOut)
+def replay_thresholds(
+    request: Request,
+    run_id: Id,
+    round: Round = 1,
+    rule: Literal["capped", "flat"] = "capped",
+    attained_at: Share = RULE.attained_at,
+    joint_at_most: Share = RULE.joint_at_most,
+    min_valid: Annotated[int | None, Query(ge=1, le=1024)] = None,
+    spread_above: Annotated[float, Query(ge=0, le=1)] = 0.05,
+) -> dict[str, Any]:
+    """What other mining thresholds would have said of the round's stored scores."""
+    asked = MiningRule(
+        rule=rule,
+        attained_at=attained_at,
+        joint_at_most=joint_at_most,
+        min_valid=min_valid,
+        spread_above=spread_above,
+    )
+    return asdict(replay(_stage(run_for(request.auth, run_id), round), asked))
+
+
+@router.get("/runs/{run_id}/ceiling", response=CeilingOut)
+def get_ceiling(request: Request, run_id: Id, round: Round = 1) -> dict[str, Any]:
+    """How far rewards reach on the round's prompts, before and after rewriting."""
+    stage = _stage(run_for(request.auth, run_id), round)
+    names = stage.config["dimensions"]
+    line = min(1, len(names) - 1)
+    side, _ = mining_side(stage, 0, line)
+    arms = arms_of(stage)
+    own = next((a for a in arms if a.run_id == stage.run_id and a.strategy != "none"), None)
+    fresh = next((a for a in arms if a.strategy == "none"), None)
+    found = before_after(stage, arms, own, fresh, 0, line) if own and fresh else None
+    compared = asdict(found) if found else None
+    return {"dimensions": names, "sample": asdict(side), "compared": compared}
+
+
+@router.get("/projects/{slug}/compare", response=CompareOut)
+def compare_arms(
+    request: Request, slug: Slug, base: Annotated[str, Query(max_length=200)] = ""
+) -> dict[str, Any]:
+    """Arms over their seeds, with paired differences to the base (by default the newest arm)."""
+    page = compare_page(project_for(request.auth, slug), {"base": base})
+    found = asdict(page.comparison) if page.comparison else None
+    return {"comparison": found, "left_out": page.left_out, "problem": page.problem}
+
+
+def _stage(run: Run, number: int) -> Stage:
+    """The finished stage of mining of a run's round."""
+    found = [s for s in mined_stages(run.project) if (s.run_id, s.round) == (run.pk, number)]
+    if not found:
+        raise Http404("this round of the run has mined nothing yet")
+    return found[0]
