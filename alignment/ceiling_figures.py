@@ -31,7 +31,14 @@ def pass_plot(shown: Shown, colours: Sequence[str]) -> Plot:
         else ""
     )
     finding = f"Pass@m over {curves.prompts} prompts, from m = 1 to half of N: {told}; {ends}."
-    return Plot(figure={"data": traces, "layout": _curve_layout("Pass@m")}, finding=finding)
+    whole = _curve_layout("Pass@m")
+    whole["margin"] |= {"t": 40, "r": 12}
+    whole |= {"showlegend": True, "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"}}
+    for trace in traces:
+        trace["mode"] = (
+            "lines+markers"  # curves often end alike, where labels would cover each other
+        )
+    return Plot(figure={"data": traces, "layout": whole}, finding=finding)
 
 
 def before_after_plot(found: BeforeAfter) -> Plot:
@@ -53,6 +60,8 @@ def before_after_plot(found: BeforeAfter) -> Plot:
 
 
 def _short(side: Side) -> str:
+    if side.name.startswith("mining"):
+        return side.name
     return side.name.partition(" ")[0].rstrip(",")
 
 
@@ -101,10 +110,9 @@ def grades_plot(shown: Shown, sides: Sequence[Side], levels: Sequence[str]) -> P
                     "x": names,
                     "y": [g.share[level] for g in side.grades],
                     "xaxis": f"x{end}",
-                    "marker": {
-                        "color": "var(--dim-0)",
-                        "opacity": 0.15 + 0.8 * level / max(1, len(levels) - 1),
-                    },
+                    "marker": {"color": "var(--dim-0)"},
+                    # The trace's own, which the legend follows.
+                    "opacity": 0.15 + 0.8 * level / max(1, len(levels) - 1),
                     "legendgroup": title,
                     "showlegend": i == 0,
                     "hovertemplate": f"{shown.bars} {title}, %{{x}}: %{{y:.3f}}"
@@ -132,7 +140,7 @@ def grades_plot(shown: Shown, sides: Sequence[Side], levels: Sequence[str]) -> P
             i * width + (0.03 if i else 0),
             (i + 1) * width - (0.03 if i < len(sides) - 1 else 0),
         ]
-        panels[f"xaxis{end}"] = axis(side.name, domain=domain, type="category")
+        panels[f"xaxis{end}"] = axis(_short(side), domain=domain, type="category")
     whole = layout(
         **panels,
         yaxis=axis("share of rollouts", range=[0, 1.02]),
@@ -146,14 +154,19 @@ def grades_plot(shown: Shown, sides: Sequence[Side], levels: Sequence[str]) -> P
     return Plot(figure={"data": traces, "layout": whole}, finding=told)
 
 
+def _percent(share: float) -> str:
+    """A share in whole percent; what is stored a hair below a half goes up."""
+    return f"{100 * share + 1e-7:.0f} %"
+
+
 def _grades_told(shown: Shown, side: Side, levels: Sequence[str]) -> str:
     every, best = side.grades[0], side.grades[-1]
     if every.pass_rate is None or best.pass_rate is None:
         return f"{side.name.capitalize()}: no rollout has both scores."
     return (
-        f"{side.name.capitalize()}: {every.share[0]:.0%} of all rollouts have {shown.bars}"
-        f" {levels[0]} and {every.pass_rate:.0%} pass {shown.line}; of the best of {best.m},"
-        f" {best.share[0]:.0%} and {best.pass_rate:.0%}."
+        f"{side.name.capitalize()}: {_percent(every.share[0])} of all rollouts have {shown.bars}"
+        f" {levels[0]} and {_percent(every.pass_rate)} pass {shown.line}; of the best of {best.m},"
+        f" {_percent(best.share[0])} and {_percent(best.pass_rate)}."
     )
 
 
@@ -170,6 +183,7 @@ def levels_plot(shown: Shown, found: BeforeAfter) -> Plot:
                 "y": [level.share for level in side.levels],
                 "yaxis": "y2",
                 "marker": {"color": colour},
+                "offsetgroup": side.name,
                 "legendgroup": side.name,
                 "hovertemplate": f"level %{{x}}: %{{y:.3f}}<extra>{side.name}</extra>",
             }
@@ -207,8 +221,8 @@ def levels_plot(shown: Shown, found: BeforeAfter) -> Plot:
     whole["margin"]["t"] = 40
     top = [side.levels[-1] for side in (found.before, found.after)]
     told = (
-        f"At the highest level of {shown.bars}: {top[0].share:.0%} of the rollouts of the"
-        f" originals and {top[1].share:.0%} of those of the rewrites."
+        f"At the highest level of {shown.bars}: {_percent(top[0].share)} of the rollouts of the"
+        f" originals and {_percent(top[1].share)} of those of the rewrites."
     )
     return Plot(figure={"data": traces, "layout": whole}, finding=told)
 

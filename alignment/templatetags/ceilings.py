@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from django import template
 
 from alignment import ceiling_figures
-from alignment.figures import Plot, two_digits
+from alignment.figures import Plot
 from alignment.method.resampling import Estimate
 from alignment.queries.ceiling_page import Shown
 from alignment.queries.ceilings import BeforeAfter, Level, Side
@@ -91,14 +91,6 @@ def split(text: str) -> list[str]:
 
 
 @register.filter
-def ends(found: Estimate) -> str:
-    """An estimate's interval in words."""
-    if found.low is None or found.high is None:
-        return ""
-    return f"{two_digits(found.low)} to {two_digits(found.high)}"
-
-
-@register.filter
 def p_value(p: float | None) -> str:
     if p is None:
         return ""
@@ -106,7 +98,7 @@ def p_value(p: float | None) -> str:
 
 
 @register.filter
-def ends3(found: Estimate) -> str:
+def ends(found: Estimate) -> str:
     """An estimate's interval to three digits."""
     if found.low is None or found.high is None:
         return ""

@@ -128,8 +128,8 @@ def test_grades_of_all_and_of_the_best_of_n_are_told_apart(fused: Run) -> None:
     (line,) = (t for t in plot.figure["data"] if t["type"] == "scatter")
     assert line["y"] == [0.875, 0.0] and line["name"] == "harmless pass rate"
     assert plot.finding == (
-        "Mining sample: 88% of all rollouts have helpful 1 and 88% pass harmless; of the best of"
-        " 16, 0% and 0%."
+        "Mining sample: 88 % of all rollouts have helpful 1 and 88 % pass harmless; of the best of"
+        " 16, 0 % and 0 %."
     )
 
 
