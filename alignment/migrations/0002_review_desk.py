@@ -31,6 +31,18 @@ UPDATE alignment_stage SET closes_at = now()
 SET CONSTRAINTS ALL IMMEDIATE;
 SET CONSTRAINTS ALL DEFERRED;
 """
+# Back to one review a person and rewrite: the latest standing decision of each member.
+GIVE_BACK = """
+UPDATE alignment_review v SET person_id = w.user_id, carried_from_id = NULL
+  FROM alignment_reviewer w WHERE w.id = v.reviewer_id;
+DELETE FROM alignment_review WHERE person_id IS NULL OR withdrawn_at IS NOT NULL
+  OR decision IN ('skip', 'flag');
+DELETE FROM alignment_review v USING alignment_review later WHERE later.item_id = v.item_id
+  AND later.person_id = v.person_id AND later.id > v.id;
+UPDATE alignment_reviewitem SET state = 'pending' WHERE state = 'disputed';
+SET CONSTRAINTS ALL IMMEDIATE;
+SET CONSTRAINTS ALL DEFERRED;
+"""
 
 
 class Migration(migrations.Migration):
@@ -332,7 +344,12 @@ class Migration(migrations.Migration):
             name='stage',
             field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tallies', to='alignment.stage'),
         ),
-        migrations.RunSQL(CARRY_OVER, migrations.RunSQL.noop),
+        migrations.AlterField(
+            model_name='review',
+            name='person',
+            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='reviews', to=settings.AUTH_USER_MODEL),
+        ),
+        migrations.RunSQL(CARRY_OVER, GIVE_BACK),
         migrations.RemoveField(model_name='review', name='person'),
         migrations.AlterField(
             model_name='review',
