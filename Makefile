@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: demo up ablation test check chaos clean
+.PHONY: demo up ablation test check chaos bench clean
 
 demo: .venv/installed  ## the whole method once, then the console until Ctrl-C
 	@exec $(PY) manage.py demo $(ARGS)
@@ -29,6 +29,9 @@ check: .venv/installed-dev
 KILLS ?= 50
 chaos: .venv/installed-dev  ## kills, pauses and cancels at random instants, and what came of it
 	@exec $(PY) -m tests.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+bench: .venv/installed  ## measure, and write bench/results/latest.json; best on an idle machine
+	@exec $(PY) -m bench $(ARGS)
 
 # var holds the database and the artifacts: removing that is up to its owner.
 clean:
