@@ -48,8 +48,10 @@ def _named(stage: Stage) -> dict[str, str | None]:
     if policy := config.get("policy"):
         named["policy"] = Policy.objects.get(project=project, name=policy).identity
     prompts = config.get("prompts", {})
-    sets = [prompts.get("set"), prompts.get("held_out"), config.get("evaluate", {}).get("prompts")]
-    for name in filter(None, sets):
+    evaluate = config.get("evaluate", {})
+    sets = [prompts.get("set"), *prompts.get("held_out", ())]
+    sets += [evaluate.get("prompts"), *evaluate.get("sets", {}).values()]
+    for name in dict.fromkeys(filter(None, sets)):
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT encode(sha256(convert_to(string_agg(p.key, ',' ORDER BY p.key), 'UTF8')),"

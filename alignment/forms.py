@@ -87,7 +87,12 @@ class RunForm(forms.Form):
         drawn["evaluate.limit"].help_text = "empty is all"
         prompts = choice(self._sets(), label=LABELS["evaluate.prompts"])
         prompts.help_text = "its prompts are never mined"
-        return {**drawn, "evaluate.prompts": prompts, **judges}
+        same = ("", "the held-out set below")
+        sets = {
+            f"evaluate.sets.{name}": choice([same, *self._sets()], required=False)
+            for name in self.dimension_names
+        }
+        return {**drawn, "evaluate.prompts": prompts, **judges, **sets}
 
     def _sets(self) -> list[tuple[str, str]]:
         sets = filled_sets(self.project)
@@ -128,12 +133,14 @@ class RunForm(forms.Form):
         sections = {section: _under(cleaned, section) for section in SECTIONS}
         evaluate = _under(cleaned, "evaluate")
         chosen = {name: cleaned[f"evaluate.judges.{name}"] for name in dims}
+        own = {name: cleaned[f"evaluate.sets.{name}"] for name in dims}
+        sets = {name: value for name, value in own.items() if value}
         return {
             **{name: cleaned[name] for name in ("policy", "seed", "dimensions", "resample_n")},
             "judges": {name: cleaned[f"judges.{name}"] for name in dims},
             "rounds": [self._round(cleaned, i, dims) for i in range(self.round_count)],
             **sections,
-            "evaluate": {**evaluate, "judges": chosen},
+            "evaluate": {**evaluate, "judges": chosen, "sets": sets},
         }
 
     def _round(self, cleaned: Values, i: int, dims: Iterable[str]) -> dict[str, Any]:
@@ -167,11 +174,16 @@ class RunForm(forms.Form):
             lacks[f"a judge of {name} that can judge"] = not self._judges(name, Judge.Use.PAIRING)
         return [what for what, lacking in lacks.items() if lacking]
 
-    def judge_rows(self) -> list[tuple[Any, forms.BoundField, forms.BoundField]]:
-        """Per dimension its check box and its judges for pairing and for evaluation."""
+    def judge_rows(self) -> list[tuple[Any, forms.BoundField, forms.BoundField, forms.BoundField]]:
+        """Per dimension its check box, its judges for pairing and for evaluation, and the set."""
         boxes = self["dimensions"].subwidgets
         return [
-            (box, self[f"judges.{name}"], self[f"evaluate.judges.{name}"])
+            (
+                box,
+                self[f"judges.{name}"],
+                self[f"evaluate.judges.{name}"],
+                self[f"evaluate.sets.{name}"],
+            )
             for name, box in zip(self.dimension_names, boxes, strict=True)
         ]
 

@@ -65,6 +65,7 @@ project_pages: list[URLPattern | URLResolver] = [
     path("review/mine/", reviews.my_reviews, name="my-reviews"),
     path("review/<int:item_id>/", include(review_pages)),
     path("ceiling/", ceilings.ceiling, name="ceiling"),
+    path("ceiling/<int:stage_id>/freeze/", ceilings.freeze, name="freeze-volume"),
     path("ceiling.csv", ceilings.ceiling_csv, name="ceiling-csv"),
     path("review/desk/", include(desk_pages)),
     path("guideline/", guidelines.guideline, name="guideline"),

@@ -93,7 +93,7 @@ def config_of(arm: str, seed: int, size: Size) -> RunConfig:
 
 def runs_of(project: Project, seed: int, size: Size, by: User) -> dict[str, Run]:
     """The runs of a seed by arm: those that are there, taken up again where they had stopped, and
-    new ones for the rest. Raises MoraError where a run of the name has another configuration."""
+    new ones for the rest, not started. Raises MoraError where a run has another configuration."""
     found = {}
     for arm in ARMS:
         config = config_of(arm, seed, size)
@@ -106,17 +106,16 @@ def runs_of(project: Project, seed: int, size: Size, by: User) -> dict[str, Run]
                 f"the run {name!r} of the project {project.slug!r} has another configuration than"
                 " the ablation would give it; rename it, and start the ablation again"
             )
-        if run.status == Status.PENDING:
-            runs.start_run(run=run, by=by)
-        elif run.status in (Status.FAILED, Status.CANCELLED):
+        if run.status in (Status.FAILED, Status.CANCELLED):
             runs.retry_run(run=run, by=by)
         found[arm] = run
     return found
 
 
 def go_on(found: Mapping[str, Run], by: User) -> bool:
-    """Decide the reviews that every arm has reached; whether all runs have ended.
+    """Start what can start, decide the reviews that every arm has reached; whether all have ended.
 
+    The first arm starts alone: the others find what they share with it finished, and reuse it.
     Raises MoraError when a run has failed or was cancelled.
     """
     for run in found.values():
@@ -124,7 +123,12 @@ def go_on(found: Mapping[str, Run], by: User) -> bool:
         if run.status in (Status.FAILED, Status.CANCELLED):
             cause = run.stages.filter(status=run.status).order_by("position").first()
             raise MoraError(f"the run {run.name!r} has {run.status}: {cause and cause.reason}")
-    rounds = len(next(iter(found.values())).config["rounds"])
+    first = next(iter(found.values()))
+    mined = first.stages.filter(kind="mine", round=1, status=Status.SUCCEEDED).exists()
+    for run in found.values():
+        if run.status == Status.PENDING and (run is first or mined):
+            runs.start_run(run=run, by=by)
+    rounds = len(first.config["rounds"])
     for number in range(1, rounds + 1):
         stages = [run.stages.get(kind="review", round=number) for run in found.values()]
         waiting = [s for s in stages if s.status == Status.WAITING]

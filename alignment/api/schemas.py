@@ -83,7 +83,8 @@ class EvaluationOut(Schema):
     """The figures of a policy on held-out prompts, computed from the stored scores.
 
     `rewards` is by dimension; `hypervolume` is of the mean reward vector against 0;
-    `invalid_share` is of all scores, `cut_share` of rollouts stopped by length.
+    `invalid_share` is of all scores, `cut_share` of rollouts stopped by length, `refusal_rate` of
+    completions that decline, null where nobody looked.
     """
 
     id: int
@@ -100,6 +101,8 @@ class EvaluationOut(Schema):
     rollouts: int
     invalid_share: float | None
     cut_share: float | None
+    refusal_rate: float | None
+    refusal_rate_ci: Interval
 
 
 class PointOut(EvaluationOut):
@@ -257,6 +260,8 @@ def evaluation_out(row: PolicyRow) -> dict[str, Any]:
         "rollouts": row.rollouts,
         "invalid_share": row.invalid_share,
         "cut_share": row.cut_share,
+        "refusal_rate": row.refusal_rate,
+        "refusal_rate_ci": row.refusal_rate_ci,
     }
 
 

@@ -140,7 +140,10 @@ class TrainConfig(Frozen):
 
 class EvaluateConfig(Frozen):
     prompts: Name = Field(description="name of the held-out prompt set")
-    limit: int | None = Field(None, ge=1)
+    sets: dict[str, Name] = Field(
+        {}, description="dimension -> held-out set of its own; the others have `prompts`"
+    )
+    limit: int | None = Field(None, ge=1, description="of each set the first so many")
     n: int = Field(8, ge=1, le=1024, description="rollouts per prompt")
     judges: dict[str, str] = Field(description="dimension -> judge that took no part in pairing")
 
@@ -169,6 +172,8 @@ class RunConfig(Frozen):
             if set(judges) != names:
                 missing = ", ".join(sorted(names ^ set(judges)))
                 raise ValueError(f"{what} must name one judge per dimension; check {missing}")
+        if odd := set(self.evaluate.sets) - names:
+            raise ValueError(f"evaluate.sets names no dimension of the run: {', '.join(odd)}")
         for number, a_round in enumerate(self.rounds, 1):
             _check_round(number, a_round, names)
         return self

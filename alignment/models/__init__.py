@@ -8,6 +8,7 @@ from alignment.models.prompts import Prompt, PromptSet
 from alignment.models.results import (
     Evaluation,
     Pair,
+    PooledVolume,
     RewriteAttempt,
     Rollout,
     Sampling,
@@ -41,6 +42,7 @@ __all__ = [
     "Membership",
     "Pair",
     "Policy",
+    "PooledVolume",
     "Project",
     "Prompt",
     "PromptSet",

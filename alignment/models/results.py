@@ -1,6 +1,7 @@
 """What stages find: rollouts, scores, verdicts, rewrites tried, pairs, training metrics and
 evaluations, each with its provenance. Averages, fronts and volumes are computed, not stored."""
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import UniqueConstraint
@@ -163,3 +164,22 @@ class Evaluation(models.Model):
 
     def __str__(self) -> str:
         return self.label
+
+
+class PooledVolume(models.Model):
+    """The volume that all arms' rollouts of each prompt of a round reach together, frozen, so that
+    coverage ratios stay comparable when further arms finish."""
+
+    mine = models.OneToOneField(
+        Stage,
+        models.CASCADE,
+        related_name="pooled",
+        help_text="the stage of mining that arms share",
+    )
+    arms = models.JSONField(help_text="names of the runs that were pooled")
+    volumes = models.JSONField(help_text="by the prompt's key; null where nothing was valid")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"pooled volume of {len(self.arms)} arms"

@@ -7,6 +7,7 @@ both have.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 
 import numpy as np
@@ -26,7 +27,7 @@ from alignment.method.set_ceiling import (
     set_curves,
 )
 from alignment.method.statistics import holm, paired_difference, sign_flip_p
-from alignment.models import Judge, Prompt, Stage, Status
+from alignment.models import Judge, PooledVolume, Prompt, Stage, Status
 from alignment.queries.replay import judges_of, sample_of
 from alignment.queries.scores import SampledScores, sampled_scores
 
@@ -72,7 +73,7 @@ class Change:
 @dataclass(frozen=True, kw_only=True)
 class BeforeAfter:
     """m: of the volumes and best-of numbers; pooled: the arms whose rollouts the coverage ratio is
-    a share of."""
+    a share of; frozen: when that was fixed, None where it is of the arms finished now."""
 
     before: Side
     after: Side
@@ -80,6 +81,7 @@ class BeforeAfter:
     m: int
     changes: list[Change]
     pooled: list[str]
+    frozen: datetime | None
     levels: tuple[str, ...]
 
 
@@ -139,7 +141,8 @@ def before_after(
     one, two = _only(one, parents), _only(two, parents)
     least = min(_least(one), _least(two))
     m = max(1, least // 2)
-    pooled = _pooled(every, parents)
+    frozen = PooledVolume.objects.filter(mine=mine.source).first()
+    pooled = [frozen.volumes.get(str(k)) for k in parents] if frozen else _pooled(every, parents)
     first, second = (_numbers(scores, parents, m, pooled) for scores in (one, two))
     _, names = levels_of(one.dims[bars], np.concatenate([one.raw[:, bars], two.raw[:, bars]]))
     return BeforeAfter(
@@ -148,9 +151,19 @@ def before_after(
         prompts=len(parents),
         m=m,
         changes=_changes(first, second, np.array(parents)),
-        pooled=sorted(every),
+        pooled=frozen.arms if frozen else sorted(every),
+        frozen=frozen.created_at if frozen else None,
         levels=names,
     )
+
+
+def pooled_volumes(mine: Stage) -> tuple[list[str], dict[str, float | None]]:
+    """The finished arms of a stage of mining, and by prompt the volume of all their rollouts."""
+    key = _key(judges_of(mine))
+    every = {arm.name: _scores(arm.sampling_id, key, "") for arm in arms_of(mine)}
+    parents = sorted({k for scores in every.values() for k in scores.parent.tolist()})
+    volumes = _pooled(every, parents)
+    return sorted(every), {str(k): v for k, v in zip(parents, volumes, strict=True)}
 
 
 def _least(scores: SampledScores) -> int:

@@ -160,12 +160,18 @@ def _arm(name: str, config: str, number: int, own: list[Evaluation]) -> CompareA
         name=name,
         evaluations={(e.stage.run.config["seed"] if e.stage else 0): e for e in own},
         judged=tuple(sorted(judge.pk for judge in own[0].judges.all())),
-        prompts=whole["evaluate"]["prompts"] if whole else "imported",
+        prompts=_sets(whole["evaluate"]) if whole else "imported",
         round=number,
         config=config,
         share=float(train.get("pairs_share", 1.0)),
         sweep=json.dumps(rest, sort_keys=True),
     )
+
+
+def _sets(evaluate: Mapping[str, Any]) -> str:
+    """The held-out sets: of all dimensions, and of those with one of their own."""
+    own = (f"{name}: {held_out}" for name, held_out in sorted(evaluate.get("sets", {}).items()))
+    return ", ".join([str(evaluate["prompts"]), *own])
 
 
 def _key(stage: Stage) -> str:

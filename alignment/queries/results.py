@@ -13,7 +13,7 @@ import numpy as np
 from django.db.models import Q, QuerySet
 
 from alignment.method import pareto as fronts
-from alignment.method.resampling import Estimate
+from alignment.method.resampling import Estimate, clustered_means
 from alignment.method.statistics import policy_summary
 from alignment.models import Evaluation, Project, Status
 from alignment.queries.scores import SampledScores, evaluation_scores
@@ -43,8 +43,8 @@ class PolicyRow:
     rewards: by dimension, in the project's order. joint_pass_rate: over the rollouts valid on
     every dimension, None without any. hypervolume: of the mean reward vector against 0. prompts,
     rollouts: how many. invalid_share: of all scores asked for; cut_share: of rollouts stopped by
-    length. comparison: equal for evaluations by the same judges on the same prompt sets, which
-    alone may be compared.
+    length; refusal_rate: of completions that decline, None where nobody looked. comparison: equal
+    for evaluations by the same judges on the same prompt sets, which alone may be compared.
     """
 
     evaluation: Evaluation
@@ -57,6 +57,8 @@ class PolicyRow:
     rollouts: int
     invalid_share: float | None
     cut_share: float | None
+    refusal_rate: float | None
+    refusal_rate_ci: Interval | None
     comparison: tuple[tuple[int, ...], tuple[int, ...]]
 
 
@@ -123,6 +125,7 @@ def _policy_row(evaluation: Evaluation) -> PolicyRow:
     scores = evaluation_scores(evaluation)
     summary = policy_summary(scores.dims, scores.raw, scores.parent, seed=SEED)
     means = [estimate.value for estimate in summary.rewards]
+    (refused,) = clustered_means(scores.refused[:, None], scores.parent, seed=SEED)
     known = [mean for mean in means if mean is not None]
     return PolicyRow(
         evaluation=evaluation,
@@ -138,6 +141,8 @@ def _policy_row(evaluation: Evaluation) -> PolicyRow:
         rollouts=len(scores.raw),
         invalid_share=_share(int(scores.invalid.sum()), int(scores.asked.sum())),
         cut_share=_share(int(scores.cut.sum()), len(scores.cut)),
+        refusal_rate=refused.value,
+        refusal_rate_ci=_interval(refused),
         comparison=_comparison(evaluation, scores),
     )
 

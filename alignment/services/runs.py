@@ -88,6 +88,7 @@ def check_config(project: Project, config: RunConfig) -> None:
     if problem := rewriter_problem(project, config):
         errors["rewrite.rewriter"] = problem
     sets = {f"rounds.{i}.prompts": r.prompts for i, r in enumerate(config.rounds)}
+    sets |= {f"evaluate.sets.{dim}": name for dim, name in config.evaluate.sets.items()}
     for path, name in {**sets, "evaluate.prompts": config.evaluate.prompts}.items():
         if not _seeds(project, name).exists():
             errors[path] = f"no prompt set {name!r} with prompts in it; import one"

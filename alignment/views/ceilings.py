@@ -2,11 +2,16 @@
 
 import csv
 
+from django.contrib import messages
 from django.http import HttpResponse
-from django.shortcuts import render
-from django.views.decorators.http import require_safe
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
 
+from alignment.method.errors import MoraError
+from alignment.models import Role, Stage
 from alignment.queries.ceiling_page import ceiling_page, rows_of
+from alignment.services.ceilings import freeze_pooled_volume
 from alignment.views.access import Request, project_for
 
 
@@ -16,6 +21,17 @@ def ceiling(request: Request, slug: str) -> HttpResponse:
     page = ceiling_page(project, request.GET.dict())
     status = 422 if page.shown and page.shown.errors else 200
     return render(request, "ceiling.html", {"project": project, "page": page}, status=status)
+
+
+@require_POST
+def freeze(request: Request, slug: str, stage_id: int) -> HttpResponse:
+    project = project_for(request, slug, Role.RESEARCHER)
+    mine = get_object_or_404(Stage, run__project=project, kind="mine", pk=stage_id)
+    try:
+        freeze_pooled_volume(mine=mine, by=request.user)
+    except MoraError as error:
+        messages.error(request, str(error))
+    return redirect(f"{reverse('ceiling', args=[slug])}?stage={stage_id}#before-after")
 
 
 @require_safe

@@ -205,3 +205,30 @@ def test_the_api_gives_the_same_figures(researcher: Client, compared: Run, run: 
     assert rate["change"]["value"] == 0.5
     assert researcher.get(f"{url}/replay", {"joint_at_most": 2}).status_code == 422
     assert researcher.get(f"/api/v1/runs/{run.pk}/ceiling").status_code == 404
+
+
+def test_a_frozen_pooled_volume_stays_when_another_arm_finishes(
+    researcher: Client, compared: Run, people: dict[str, User]
+) -> None:
+    mine = stage_of(compared, "mine")
+    url = reverse("ceiling", args=[compared.project.slug])
+    text = researcher.get(url, {"stage": mine.pk}).content.decode()
+    assert "until it is frozen" in text
+    researcher.post(reverse("freeze-volume", args=[compared.project.slug, mine.pk]))
+    pooled = mine.pooled
+    assert pooled.arms == ["fused", "kept"] and set(pooled.volumes.values()) == {1.0}
+    pooled.volumes = dict.fromkeys(pooled.volumes, 2.0)
+    pooled.save()
+    shown = ceiling_page(compared.project, {"stage": str(mine.pk)}).shown
+    assert shown is not None and shown.compared is not None and shown.compared.frozen
+    coverage = next(c for c in shown.compared.changes if c.name == "coverage")
+    assert coverage.after.value == pytest.approx(0.5, abs=0.01)
+    again = researcher.post(
+        reverse("freeze-volume", args=[compared.project.slug, mine.pk]), follow=True
+    )
+    assert "frozen already" in again.content.decode()
+
+
+def test_a_viewer_freezes_nothing(sign_in: Callable[[str], Client], compared: Run) -> None:
+    url = reverse("freeze-volume", args=[compared.project.slug, stage_of(compared, "mine").pk])
+    assert sign_in("viewer").post(url).status_code == 403

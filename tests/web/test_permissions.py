@@ -59,6 +59,7 @@ LEAST = {
     "cancel-run": Role.RESEARCHER,
     "retry-run": Role.RESEARCHER,
     "try-judge": Role.RESEARCHER,
+    "freeze-volume": Role.RESEARCHER,
 }
 OF_A_REVIEW = ("decide", "review-draft", "review-hold", "review-release", "undo-review")
 OF_AN_ITEM = (*OF_A_REVIEW, "adjudicate", "undo-adjudication")
@@ -74,6 +75,7 @@ POSTED = (
     "invite",
     "revoke-invitation",
     "try-judge",
+    "freeze-volume",
     "start-run",
     "cancel-run",
     "retry-run",
@@ -99,6 +101,8 @@ def named(name: str, project: Project, run: Run) -> list[object]:
     """What the address of a page names beside its project."""
     if name in OF_A_RUN:
         return [run.pk]
+    if name == "freeze-volume":
+        return [run.stages.get(kind="mine").pk]
     if name in OF_AN_ITEM:
         return [ReviewItem.objects.filter(stage__run=run)[0].pk]
     if name in ("judge", "try-judge"):

@@ -243,3 +243,15 @@ def test_a_judge_of_the_same_rule_under_another_name_is_warned_of(project: Proje
     judge.save()
     (sentence,) = warnings(project, config)
     assert "'sandbox-helpful-eval' evaluates with what 'sandbox-helpful' pairs with" in sentence
+
+
+def test_a_dimension_may_have_a_held_out_set_of_its_own(
+    researcher: Client, project: Project
+) -> None:
+    values = page_values(project, name="own set")
+    send(researcher, project, {**values, "evaluate.sets.harmless": "held-out"})
+    run = Run.objects.get(name="own set")
+    assert run.config["evaluate"]["sets"] == {"harmless": "held-out"}
+    assert flat(run.config)["evaluate.sets.harmless"] == "held-out"
+    sample = run.stages.filter(kind="sample")[0]
+    assert sample.config["prompts"]["held_out"] == ["held-out"]

@@ -4,7 +4,19 @@ from itertools import pairwise
 
 from django.contrib.auth.models import User
 
-from alignment.models import Pair, Project, Prompt, RewriteAttempt, Rollout, Run, Score, Stage
+from alignment.models import (
+    Evaluation,
+    Pair,
+    Project,
+    Prompt,
+    RewriteAttempt,
+    Rollout,
+    Run,
+    Score,
+    Stage,
+)
+from alignment.queries.results import policy_table
+from tests.builders import add_prompts
 from tests.conftest import Workers, wait_for_run
 from tests.workers.test_a_run import start
 from workers.stages.tokens import counter_of
@@ -103,3 +115,25 @@ def test_shares_of_the_pairs_are_nested_and_share_every_stage_before_training(
     filled = pairs_to_train_on(half["train"], pairs)
     assert len(filled) == 3 * half["train"].config["train"]["batch_pairs"]
     assert {p.pk for p in filled} <= shares[2]
+
+
+def test_a_dimension_is_evaluated_on_its_own_set_which_is_held_out_too(
+    sandbox: Project, owner: User, workers: Workers
+) -> None:
+    mined = list(sandbox.prompt_sets.get(name="mixed").prompts.order_by("pk")[:3])
+    add_prompts(sandbox, "own", [p.text for p in mined])
+    judges = {d: f"sandbox-{d}-eval" for d in ("helpful", "harmless", "truthful")}
+    evaluate = {"prompts": "held-out", "n": 4, "judges": judges, "sets": {"helpful": "own"}}
+    nothing = {"rule": "flat", "spread_above": 10}
+    stages = finished(start(sandbox, owner, evaluate=evaluate, mine=nothing))
+    assert stages["sample"].facts["held_out"] == 3
+    scores = Score.objects.filter(rollout__sampling__stage=stages["evaluate"])
+    judged = set(scores.values_list("judge__name", "rollout__prompt__prompt_set__name"))
+    assert judged == {
+        ("sandbox-helpful-eval", "own"),
+        ("sandbox-harmless-eval", "held-out"),
+        ("sandbox-truthful-eval", "held-out"),
+    }
+    (row,) = policy_table(Evaluation.objects.filter(stage=stages["evaluate"]))
+    assert (row.rewards["helpful"].n, row.rewards["harmless"].n) == (3 * 4, 8 * 4)
+    assert row.joint_pass_rate is None and row.hypervolume is not None

@@ -18,16 +18,23 @@ def plan(stage: Stage) -> list[ChunkPlan]:
 
 
 def prompts_of(stage: Stage) -> list[Prompt]:
-    """The held-out prompts, the same ones for every policy of the run."""
+    """The held-out prompts of all sets, the same ones for every policy of the run."""
+    limit = stage.config["evaluate"]["limit"]
+    names = dict.fromkeys(sets_of(stage).values())
+    return [p for name in names for p in sampling.seeds_of(stage, name, "held out")[:limit]]
+
+
+def sets_of(stage: Stage) -> dict[str, str]:
+    """By judge the set whose rollouts it judges: its dimension's own, or the one of all."""
     asked = stage.config["evaluate"]
-    return sampling.seeds_of(stage, asked["prompts"], "held out")[: asked["limit"]]
+    return {j: asked["sets"].get(d, asked["prompts"]) for d, j in asked["judges"].items()}
 
 
 def work(job: Job) -> Write:
     if job.claim.part == 0:
         return sampling.sample(job, job.stage.sampling)
     judges = job.stage.config["evaluate"]["judges"]
-    score = scoring.score(job, job.stage, judges, first_part=1)
+    score = scoring.score(job, job.stage, judges, first_part=1, sets=sets_of(job.stage))
     refused = refusals(job) if job.claim.part == 1 else {}
 
     def write() -> None:

@@ -55,7 +55,8 @@ def round_prompts(stage: Stage) -> list[Prompt]:
     """The seeds of the round's prompt set that are not held out, up to its limit."""
     chosen = stage.config["prompts"]
     prompts = seeds_of(stage, chosen["set"], "prompts")
-    held_out = [p.text for p in seeds_of(stage, chosen["held_out"], "held out")]
+    names = chosen["held_out"]
+    held_out = [p.text for name in names for p in seeds_of(stage, name, "held out")]
     mask = held_in([p.text for p in prompts], held_out)
     kept = [p for p, inside in zip(prompts, mask, strict=True) if inside]
     stage.facts = {"held_out": len(prompts) - len(kept)}

@@ -5,7 +5,7 @@ and not with every chunk.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from django.db.models import Count, F, Q
 
@@ -45,22 +45,32 @@ def work(job: Job) -> Write:
     return score(job, sampled, job.stage.config["judges"])
 
 
-def score(job: Job, sampled: Stage, judge_names: dict[str, str], first_part: int = 0) -> Write:
-    """Judge the chunk's rollouts of a sampling stage; what to write of it."""
+def score(
+    job: Job,
+    sampled: Stage,
+    judge_names: dict[str, str],
+    first_part: int = 0,
+    sets: Mapping[str, str] | None = None,
+) -> Write:
+    """Judge the chunk's rollouts of a sampling stage; what to write of it.
+
+    sets: by judge the prompt set whose rollouts alone it judges.
+    """
     rollouts = list(
         Rollout.objects.filter(sampling__stage=sampled, prompt_id__in=job.claim.items)
-        .select_related("prompt")
+        .select_related("prompt__prompt_set")
         .order_by("prompt_id", "index")
     )
-    judges = _judges_of(job, judge_names, first_part)
-    prompts = [r.prompt.text for r in rollouts]
-    completions = [r.text for r in rollouts]
-    found = [judging.judge(job.call, by, prompts, completions) for by in judges]
+    found = []
+    for by in _judges_of(job, judge_names, first_part):
+        own = [r for r in rollouts if not sets or r.prompt.prompt_set.name == sets[by.name]]
+        prompts, completions = [r.prompt.text for r in own], [r.text for r in own]
+        found.append((by, own, judging.judge(job.call, by, prompts, completions)))
 
     def write() -> None:
-        for by, judged in zip(judges, found, strict=True):
-            store.write_scores(by, [r.pk for r in rollouts], judged.judgements)
-        add_counts(job.stage, "usage", sum((judged.usage for judged in found), Counter()))
+        for by, own, judged in found:
+            store.write_scores(by, [r.pk for r in own], judged.judgements)
+        add_counts(job.stage, "usage", sum((judged.usage for _, _, judged in found), Counter()))
 
     return write
 
