@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 from uuid import UUID
 
+from django.contrib.auth.models import User
 from django.http import StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from ninja import Query, Router, Status
@@ -13,6 +14,8 @@ from alignment.api.auth import Request
 from alignment.api.pages import After, Id, Limit, Page, Slug, page
 from alignment.api.review_schemas import (
     AgreementOut,
+    AssignedOut,
+    AssignIn,
     BulkIn,
     BulkOut,
     DisputeOut,
@@ -25,6 +28,7 @@ from alignment.api.review_schemas import (
     MemberOut,
     ProgressOut,
     RerunIn,
+    RerunOut,
     TokenIn,
     bulk_out,
     invitation_made,
@@ -37,7 +41,7 @@ from alignment.queries.agreement import review_agreement
 from alignment.queries.review_exports import as_json_lines, as_parquet, export_rows, streamed
 from alignment.queries.reviews import reviews_visible
 from alignment.review_filters import ReviewFilter
-from alignment.services import bulk, guidelines, invitations, reruns
+from alignment.services import bulk, guidelines, invitations, queue, reruns
 from alignment.services.answers import Answer
 
 router = Router(tags=["review desk"])
@@ -128,6 +132,26 @@ def close_review(request: Request, stage_id: Id) -> None:
     """Let the run go on at once from a review in which nothing is left; else 409."""
     stage = stage_for(request.auth, stage_id, Role.RESEARCHER)
     reruns.close_review_now(stage=stage, by=request.auth)
+
+
+@router.get("/stages/{stage_id}/rerun", response=list[RerunOut])
+def get_rerun_plan(request: Request, stage_id: Id) -> list[dict[str, Any]]:
+    """What a rerun from this stage would run again and what it would use as it is."""
+    plan = reruns.rerun_plan(stage_for(request.auth, stage_id))
+    return [{**vars(row), "stage": row.stage.pk, "kind": row.stage.kind} for row in plan]
+
+
+@router.post("/stages/{stage_id}/assign", response=AssignedOut)
+def assign_items(request: Request, stage_id: Id, body: AssignIn) -> dict[str, int]:
+    """Prefer a member for pending rewrites: first in their queue, last in everybody else's."""
+    stage = stage_for(request.auth, stage_id, Role.ADJUDICATOR)
+    to = None
+    if body.reviewer:
+        members = User.objects.filter(memberships__project=stage.run.project_id)
+        user = get_object_or_404(members, username=body.reviewer)
+        to = queue.reviewer_of(stage.run.project, user)
+    changed = queue.assign_items(stage=stage, items=body.items, to=to, by=request.auth)
+    return {"assigned": changed}
 
 
 @router.post("/stages/{stage_id}/rerun", response={201: RunWhole})

@@ -251,6 +251,26 @@ class BulkOut(Schema):
     undone_at: datetime | None
 
 
+class AssignIn(Strict):
+    """`reviewer` is a member's name; empty is nobody."""
+
+    items: list[Annotated[int, Field(ge=1, le=2**63 - 1)]] = Field(max_length=10_000)
+    reviewer: Annotated[str, StringConstraints(max_length=150)] = ""
+
+
+class AssignedOut(Schema):
+    assigned: int
+
+
+class RerunOut(Schema):
+    """Whether a rerun runs the stage `again`, and why."""
+
+    stage: int
+    kind: str
+    again: bool
+    why: str
+
+
 class RerunIn(Strict):
     name: Annotated[str, StringConstraints(max_length=100)] = ""
 

@@ -32,7 +32,9 @@ ADDRESSES: list[tuple[str, str, Any, int, str]] = [
     ("get", "/projects/sandbox/review/agreement", None, 200, "adjudicator"),
     ("get", "/stages/{stage}/disputes", None, 200, "adjudicator"),
     ("post", "/stages/{stage}/close", {}, 409, "researcher"),
+    ("get", "/stages/{stage}/rerun", None, 409, "viewer"),
     ("post", "/stages/{stage}/rerun", {}, 409, "researcher"),
+    ("post", "/stages/{stage}/assign", {"items": [1]}, 200, "adjudicator"),
     (
         "post",
         "/projects/sandbox/review/bulk",
@@ -195,3 +197,31 @@ def test_a_session_without_its_csrf_token_changes_nothing(
     client = Client(enforce_csrf_checks=True)
     client.force_login(people["annotator"])
     assert_problem(post(client, NEXT, {}), 403)
+
+
+def test_rewrites_are_assigned_to_a_member_and_to_nobody_else(
+    client_of: ClientOf, stage: Stage, people: dict[str, User]
+) -> None:
+    judge, url = client_of("adjudicator"), f"/stages/{stage.pk}/assign"
+    last = stage.review_items.order_by("-pk")[0]
+    body = {"items": [last.pk], "reviewer": "a-annotator"}
+    assert post(judge, url, body).json() == {"assigned": 1}
+    assert post(client_of("annotator"), NEXT, {}).json()["item"]["id"] == last.pk
+    assert_problem(post(judge, url, {**body, "reviewer": "an-outsider"}), 404)
+    assert post(judge, url, {"items": [last.pk]}).json() == {"assigned": 1}
+    last.refresh_from_db()
+    assert last.assigned_to is None
+
+
+def test_a_rerun_is_planned_and_made(client_of: ClientOf, stage: Stage) -> None:
+    Stage.objects.filter(pk=stage.pk).update(status="succeeded")
+    owner, url = client_of("owner"), f"/stages/{stage.pk}/rerun"
+    plan = get(owner, url).json()
+    assert [row["kind"] for row in plan if not row["again"]][-1] == "rewrite"
+    made = post(owner, url, {"name": "again"})
+    assert (made.status_code, made.json()["name"], made.json()["status"]) == (
+        201,
+        "again",
+        "waiting",
+    )
+    assert_problem(post(owner, url, {"name": "again"}), 409)

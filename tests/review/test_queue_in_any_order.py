@@ -34,7 +34,7 @@ from alignment.services.reviews import adjudicate, decide_rewrite, undo_review
 from tests.builders import make_run, open_review
 from tests.review.conftest import APPROVE, FLAG, REJECT, SKIP, edit, member
 
-STEPS = int(os.environ.get("MORA_STEPS", "300"))
+STEPS = int(os.environ.get("MORA_STEPS", "200"))
 STEPS_EACH = 50
 ANSWERS = [APPROVE, APPROVE, REJECT, edit("Mend it how?"), edit("Mend it why?"), SKIP, FLAG]
 people = st.integers(0, 3)
