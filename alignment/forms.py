@@ -16,7 +16,7 @@ from alignment.run_values import MOST_ROUNDS, Values, filled_sets, rounds_named
 from alignment.schema_fields import LABELS, SCHEMA, SECTIONS, choice, field, section_fields
 from alignment.services import runs
 
-UP_FRONT = ("sample.n", "review.mode", "review.audit_share")
+UP_FRONT = ("sample.n", "review.mode", "review.audit_share", "review.overlap")
 
 
 class RunForm(forms.Form):

@@ -91,8 +91,24 @@ async function beat() {
 function leave() {
   const form = card();
   if (!form) return;
-  if (unsaved) navigator.sendBeacon(form.dataset.draft, filled(form));
+  if (unsaved) {
+    const kept = [...filled(form)].filter(([name]) => !["csrfmiddlewaretoken", "lease"].includes(name));
+    sessionStorage.setItem(form.dataset.draft, JSON.stringify(kept));
+    navigator.sendBeacon(form.dataset.draft, filled(form));
+  }
   if (form.dataset.release) navigator.sendBeacon(form.dataset.release, filled(form));
+}
+
+// What was typed last before a reload may not have reached the server when the page came again.
+function restore() {
+  const form = card(), kept = form && sessionStorage.getItem(form.dataset.draft);
+  if (!kept) return;
+  sessionStorage.removeItem(form.dataset.draft);
+  for (const [name, value] of JSON.parse(kept)) {
+    if (name === "decision") form.querySelector(`.panel[data-decision="${value}"]`)?.setAttribute("open", "");
+    else if (form.elements[name]) form.elements[name].value = value;
+  }
+  touched();
 }
 
 // Seconds that run down, in words as the server writes them, and times by the reader's clock.
@@ -195,3 +211,4 @@ document.addEventListener("htmx:afterSwap", ({ detail }) => {
 });
 
 show();
+restore();

@@ -27,7 +27,12 @@ from tests.environment import BASE
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 REFUSED = "Failed to load resource: the server responded with a status of"
-SEEN_ON_THE_PAGE = ("WebSocket connection", f"{REFUSED} 409", f"{REFUSED} 422")
+CUT = (
+    "Failed to load resource: net::ERR_INTERNET_DISCONNECTED",
+    "htmx:sendError",
+    "htmx:afterRequest",
+)
+SEEN_ON_THE_PAGE = ("WebSocket connection", f"{REFUSED} 409", f"{REFUSED} 422", *CUT)
 PASSWORD = "correct horse battery"
 
 

@@ -21,6 +21,13 @@ PROJECT_PAGES = [
     "policies",
     "prompts",
     "dimensions",
+    "my-reviews",
+    "desk",
+    "disputes",
+    "agreement",
+    "rewrites",
+    "guideline",
+    "members",
 ]
 WIDE = "Pneumonoultramicroscopicsilicovolcanoconiosis" * 2
 
@@ -47,7 +54,9 @@ def full(run: Run) -> Run:
 def addresses(run: Run) -> list[str]:
     slug = run.project.slug
     own = [reverse(name, args=[slug]) for name in (*PROJECT_PAGES, "review")]
-    return ["/", "/workers/", *own, reverse("run", args=[slug, run.pk])]
+    item = stage_of(run, "review").review_items.all()[0]
+    own += [reverse("run", args=[slug, run.pk]), reverse("adjudicate", args=[slug, item.pk])]
+    return ["/", "/workers/", *own]
 
 
 SHAPES = {

@@ -1,0 +1,204 @@
+"""Reviewing in real browsers: several at once, interrupted, cut off, and come back."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.urls import reverse
+from playwright.sync_api import Browser, Page, expect
+
+from alignment.models import Review, ReviewDraft, ReviewItem, Role, Run
+from tests.browser.conftest import OpenPage, Site, session_of
+from tests.browser.review_items import decisions, member, waiting_items
+
+
+@pytest.fixture
+def items(run: Run) -> list[ReviewItem]:
+    return waiting_items(run, 6)
+
+
+@pytest.fixture
+def address(run: Run, items: list[ReviewItem]) -> str:
+    return reverse("review", args=[run.project.slug])
+
+
+def page_of(browser: Browser, site: Site, user: User, address: str) -> Page:
+    context = browser.new_context()
+    context.add_cookies([{"name": "sessionid", "value": session_of(user), "url": site.url}])
+    page = context.new_page()
+    page.goto(site.url + address)
+    return page
+
+
+def held(page: Page) -> str:
+    """The rewrite on the page, by the address that decides it."""
+    return page.locator("#card").get_attribute("action") or ""
+
+
+def edit(page: Page) -> None:
+    page.keyboard.press("e")
+    page.keyboard.type(" Be brief.")
+
+
+def text(page: Page) -> str:
+    return page.get_by_label("Edited rewrite").input_value()
+
+
+def test_two_browsers_at_once_never_hold_the_same_rewrite(
+    browser: Browser, site: Site, run: Run, address: str, owner: User
+) -> None:
+    bo = member(run.project, "bo", Role.ANNOTATOR)
+    pages = [page_of(browser, site, user, address) for user in (owner, bo)]
+    for left in (4, 2):
+        actions = [held(page) for page in pages]
+        assert actions[0] != actions[1]
+        for page in pages:
+            page.keyboard.press("a")
+        for page, before in zip(pages, actions, strict=True):
+            expect(page.locator("#card")).not_to_have_attribute("action", before)
+        for page in pages:
+            page.reload()
+            expect(page.get_by_text(f"{left} left of 6")).to_be_visible()
+    assert held(pages[0]) != held(pages[1])
+    assert decisions() == ["approve"] * 4
+    assert ReviewItem.objects.filter(state="approved").count() == 4
+
+
+def test_a_double_click_decides_once(open_page: OpenPage, address: str) -> None:
+    page = open_page(address)
+    page.get_by_role("button", name="Approve").dblclick()
+    expect(page.get_by_text("5 left of 6")).to_be_visible()
+    page.wait_for_timeout(500)
+    assert decisions() == ["approve"]
+
+
+def test_a_reload_in_the_middle_of_an_edit_keeps_the_draft(
+    open_page: OpenPage, address: str
+) -> None:
+    page = open_page(address)
+    edit(page)
+    page.reload()
+    expect(page.get_by_label("Edited rewrite")).to_have_value(
+        "How do I mend 0 tables? Say how. Be brief."
+    )
+    expect(page.get_by_text("draft saved")).to_be_visible()
+
+
+def test_a_draft_is_there_on_another_device(
+    open_page: OpenPage, browser: Browser, site: Site, owner: User, address: str
+) -> None:
+    page = open_page(address)
+    page.keyboard.press("t")
+    page.keyboard.press("4")
+    edit(page)
+    expect(page.get_by_text("draft saved")).to_be_visible()
+    expect(page.locator("#changes")).to_contain_text("2 words changed")
+    other = page_of(browser, site, owner, address)
+    assert text(other).endswith("Be brief.")
+    expect(other.get_by_role("group", name="Intent kept").get_by_label("4")).to_be_checked()
+
+
+def test_a_lost_connection_keeps_the_text_and_saves_it_when_it_is_back(
+    open_page: OpenPage, address: str
+) -> None:
+    page = open_page(address)
+    page.context.set_offline(True)
+    edit(page)
+    expect(page.get_by_text("not saved yet: no connection")).to_be_visible()
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("alert")).to_contain_text("No connection. Your text stays here")
+    assert text(page).endswith("Be brief.")
+    assert not ReviewDraft.objects.exists()
+    page.context.set_offline(False)
+    expect(page.get_by_text("draft saved")).to_be_visible()
+    assert ReviewDraft.objects.get().text.endswith("Be brief.")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_text("5 left of 6")).to_be_visible()
+    assert decisions() == ["edit"]
+
+
+def test_who_was_signed_out_keeps_the_text_and_sends_it_after_signing_in(
+    open_page: OpenPage, site: Site, owner: User, address: str
+) -> None:
+    page = open_page(address)
+    page.context.clear_cookies(name="sessionid")
+    edit(page)
+    expect(page.get_by_text("you were signed out")).to_be_visible()
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("alert")).to_contain_text("You were signed out")
+    assert text(page).endswith("Be brief.")
+    cookie = {"name": "sessionid", "value": session_of(owner), "url": site.url}
+    page.context.add_cookies([cookie])  # type: ignore[list-item]
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_text("5 left of 6")).to_be_visible()
+    assert decisions() == ["edit"]
+
+
+def test_leaving_the_page_gives_the_rewrite_back(
+    open_page: OpenPage, site: Site, address: str
+) -> None:
+    page = open_page(address)
+    assert ReviewItem.objects.exclude(held_by=None).count() == 1
+    page.goto(site.url + "/")
+    page.wait_for_timeout(500)
+    assert not ReviewItem.objects.exclude(held_by=None).exists()
+
+
+def test_a_reload_still_holds_the_rewrite(open_page: OpenPage, address: str) -> None:
+    page = open_page(address)
+    page.reload()
+    page.wait_for_timeout(2500)
+    assert ReviewItem.objects.exclude(held_by=None).count() == 1
+    assert page.locator("#lost").is_hidden()
+
+
+def test_an_expired_lease_that_another_took_is_said_and_the_text_kept(
+    open_page: OpenPage, browser: Browser, site: Site, run: Run, address: str
+) -> None:
+    page = open_page(address)
+    edit(page)
+    expect(page.get_by_text("draft saved")).to_be_visible()
+    page.wait_for_timeout(2000)  # the page has renewed its lease after it was loaded
+    ReviewItem.objects.update(lease_expires_at="2020-01-01T00:00:00Z")
+    bo = member(run.project, "bo", Role.ANNOTATOR)
+    other = page_of(browser, site, bo, address)
+    assert held(other) == held(page)
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("alert")).to_contain_text("somebody else is reviewing it")
+    page.get_by_text("Your text").click()
+    expect(page.get_by_role("alert")).to_contain_text("Be brief.")
+    assert not Review.objects.exists()
+    page.get_by_role("link", name="My reviews").click()
+    page.get_by_text("Edited text").click()
+    expect(page.get_by_text("Say how. Be brief.")).to_be_visible()
+
+
+def test_a_run_that_was_cancelled_takes_no_review_and_keeps_the_text(
+    open_page: OpenPage, run: Run, address: str
+) -> None:
+    page = open_page(address)
+    edit(page)
+    run.stages.filter(kind="review").update(status="cancelled")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("alert")).to_contain_text("its run was cancelled")
+    page.get_by_text("Your text").click()
+    expect(page.get_by_role("alert")).to_contain_text("Be brief.")
+
+
+def test_the_original_is_no_edit_and_the_text_stays(open_page: OpenPage, address: str) -> None:
+    page = open_page(address)
+    page.keyboard.press("e")
+    page.get_by_label("Edited rewrite").fill("How do I mend 0 tables?")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("alert")).to_contain_text("the edit is the original again")
+    assert text(page) == "How do I mend 0 tables?"
+    assert decisions() == []
+
+
+def test_a_review_is_reopened_from_the_list(open_page: OpenPage, address: str) -> None:
+    page = open_page(address)
+    page.keyboard.press("a")
+    expect(page.get_by_text("5 left of 6")).to_be_visible()
+    page.keyboard.press("m")
+    page.get_by_role("button", name="Reopen").click()
+    expect(page.get_by_text("6 left of 6")).to_be_visible()
+    expect(page.locator(".diff.sides")).to_contain_text("0 tables")
+    assert decisions() == []
