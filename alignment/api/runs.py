@@ -18,6 +18,7 @@ from alignment.api.schemas import (
     RunOut,
     RunWhole,
     StageOut,
+    SweepIn,
     Warnings,
 )
 from alignment.models import ENDED, Role, Run
@@ -48,6 +49,17 @@ def create_run(request: Request, response: HttpResponse, slug: Slug, body: RunIn
         runs.start_run(run=run, by=request.auth)
     response["Location"] = reverse("api-1:get_run", kwargs={"run_id": run.pk})
     return Status(201, _fresh(run))
+
+
+@router.post("/projects/{slug}/sweeps", response={201: list[RunOut]})
+def create_sweep(request: Request, slug: Slug, body: SweepIn) -> Any:
+    """Create a run for each share of the pairs, largest first. Start the first; the others, started
+    when its pairs are there, reuse everything before training."""
+    project = project_for(request.auth, slug, Role.RESEARCHER)
+    made = runs.create_sweep(
+        project=project, name=body.name, config=body.config, shares=body.shares, by=request.auth
+    )
+    return Status(201, [_fresh(run) for run in made])
 
 
 @router.get("/projects/{slug}/runs", response=Page[RunOut])

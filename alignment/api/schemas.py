@@ -26,6 +26,14 @@ class RunIn(Strict):
     start: bool = Field(False, description="start it at once")
 
 
+class SweepIn(Strict):
+    """Runs that differ in the share of the pairs they train on; each name ends with its share."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=90, strip_whitespace=True)]
+    config: RunConfig
+    shares: list[float] = Field(min_length=1, max_length=20)
+
+
 class ConfigIn(Strict):
     config: dict[str, Any]
 

@@ -216,7 +216,9 @@ def _wins(own: _Cells, against: _Cells, names: Sequence[str], parents: Ints) -> 
     for k, name in enumerate(names):
         gap = dims[k].normalise(a[:, k]) - dims[k].normalise(b[:, k])
         outcome = np.where(np.isfinite(gap), 0.5 + 0.5 * np.sign(gap), np.nan)
-        found[name] = win_rate(outcome, outcome, parent, seed=SEED)
+        # Prompts of other dimensions' sets were not judged here, which makes them no failure.
+        judged = np.isin(parent, parent[np.isfinite(a[:, k]) | np.isfinite(b[:, k])])
+        found[name] = win_rate(outcome[judged], outcome[judged], parent[judged], seed=SEED)
     return found
 
 

@@ -1,5 +1,6 @@
 """Create, start, cancel and retry runs. What names in a configuration mean is checked here."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -50,6 +51,31 @@ def create_run(*, project: Project, name: str, config: RunConfig, by: User) -> R
     except IntegrityError as error:
         raise MoraError(f"the project has a run named {name!r} already; choose another") from error
     return run
+
+
+def create_sweep(
+    *, project: Project, name: str, config: RunConfig, shares: Sequence[float], by: User
+) -> list[Run]:
+    """Pending runs that differ in the share of the pairs they train on, the largest share first.
+
+    Start the first; the others, started when its pairs are there, reuse all of its stages before
+    training. Shares are nested. Raises MoraError for a share that is none, or repeated; and what
+    `create_run` raises, and then creates nothing.
+    """
+    if not shares or len(set(shares)) != len(shares) or not all(0 < s <= 1 for s in shares):
+        raise MoraError("shares of the pairs are different numbers above 0 and up to 1")
+    with transaction.atomic():
+        return [
+            create_run(project=project, name=f"{name} {share:.0%}", config=own, by=by)
+            for share in sorted(shares, reverse=True)
+            for own in [with_share(config, share)]
+        ]
+
+
+def with_share(config: RunConfig, share: float) -> RunConfig:
+    """The configuration with another share of the pairs."""
+    train = config.train.model_copy(update={"pairs_share": share})
+    return config.model_copy(update={"train": train})
 
 
 def start_run(*, run: Run, by: User) -> None:

@@ -152,3 +152,16 @@ def test_stages_that_reuse_others_say_so(
     Stage.objects.filter(pk=reused.pk).update(reused_from=source, status=Status.SUCCEEDED)
     first = get(researcher, f"/runs/{again.pk}/stages").json()[0]
     assert (first["id"], first["reused_from"]) == (reused.pk, source.pk)
+
+
+def test_a_sweep_is_a_run_for_each_share_largest_first(researcher: Client) -> None:
+    body = {"name": "scale", "config": config(), "shares": [0.25, 1.0]}
+    made = post(researcher, "/projects/sandbox/sweeps", body)
+    assert made.status_code == 201
+    assert [r["name"] for r in made.json()] == ["scale 100%", "scale 25%"]
+    shares = Run.objects.order_by("pk").values_list("config__train__pairs_share", flat=True)
+    assert list(shares) == [1.0, 0.25]
+    odd = post(researcher, "/projects/sandbox/sweeps", {**body, "shares": [0.5, 1.5]})
+    assert odd.status_code in (409, 422) and Run.objects.count() == 2
+    again = post(researcher, "/projects/sandbox/sweeps", {**body, "shares": [0.5, 0.25]})
+    assert again.status_code == 409 and Run.objects.count() == 2, "one name is taken: none is made"
