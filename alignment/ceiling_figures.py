@@ -14,6 +14,7 @@ from alignment.queries.ceilings import BeforeAfter, Side
 from alignment.queries.compare_page import Sweep
 
 SIDES = ("var(--arm-1)", "var(--arm-2)")
+LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
 
 
 def pass_plot(shown: Shown, colours: Sequence[str]) -> Plot:
@@ -33,7 +34,7 @@ def pass_plot(shown: Shown, colours: Sequence[str]) -> Plot:
     finding = f"Pass@m over {curves.prompts} prompts, from m = 1 to half of N: {told}; {ends}."
     whole = _curve_layout("Pass@m")
     whole["margin"] |= {"t": 40, "r": 12}
-    whole |= {"showlegend": True, "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"}}
+    whole |= {"showlegend": True, "legend": LEGEND}
     for trace in traces:
         trace["mode"] = (
             "lines+markers"  # curves often end alike, where labels would cover each other
@@ -101,45 +102,12 @@ def grades_plot(shown: Shown, sides: Sequence[Side], levels: Sequence[str]) -> P
     panels: dict[str, Any] = {}
     for i, side in enumerate(sides):
         end = "" if i == 0 else str(i + 1)
-        names = [f"best of {g.m}" if g.m else "all rollouts" for g in side.grades]
-        for level, title in enumerate(levels):
-            traces.append(
-                {
-                    "type": "bar",
-                    "name": f"{shown.bars} {title}",
-                    "x": names,
-                    "y": [g.share[level] for g in side.grades],
-                    "xaxis": f"x{end}",
-                    "marker": {"color": "var(--dim-0)"},
-                    # The trace's own, which the legend follows.
-                    "opacity": 0.15 + 0.8 * level / max(1, len(levels) - 1),
-                    "legendgroup": title,
-                    "showlegend": i == 0,
-                    "hovertemplate": f"{shown.bars} {title}, %{{x}}: %{{y:.3f}}"
-                    f"<extra>{side.name}</extra>",
-                }
-            )
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "lines+markers",
-                "name": f"{shown.line} pass rate",
-                "x": names,
-                "y": [g.pass_rate for g in side.grades],
-                "xaxis": f"x{end}",
-                "line": {"color": "var(--text)", "width": 2},
-                "marker": {"color": "var(--text)", "size": 7, "symbol": "diamond"},
-                "legendgroup": "line",
-                "showlegend": i == 0,
-                "hovertemplate": f"{shown.line} passes, %{{x}}: %{{y:.3f}}"
-                f"<extra>{side.name}</extra>",
-            }
-        )
-        width = 1 / len(sides)
-        domain = [
-            i * width + (0.03 if i else 0),
-            (i + 1) * width - (0.03 if i < len(sides) - 1 else 0),
-        ]
+        common = {"xaxis": f"x{end}", "showlegend": i == 0}
+        traces += [{**bar, **common} for bar in _grade_bars(shown, side, levels)]
+        traces.append({**_pass_line(shown, side), **common})
+        left, right = i / len(sides), (i + 1) / len(sides)
+        gap = 0.03 if len(sides) > 1 else 0
+        domain = [left + gap * (i > 0), right - gap * (i < len(sides) - 1)]
         panels[f"xaxis{end}"] = axis(_short(side), domain=domain, type="category")
     whole = layout(
         **panels,
@@ -147,11 +115,46 @@ def grades_plot(shown: Shown, sides: Sequence[Side], levels: Sequence[str]) -> P
         barmode="stack",
         bargap=0.3,
         showlegend=True,
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
+        legend={**LEGEND, "traceorder": "normal"},
     )
     whole["margin"]["t"] = 56
     told = " ".join(_grades_told(shown, side, levels) for side in sides)
     return Plot(figure={"data": traces, "layout": whole}, finding=told)
+
+
+def _grade_bars(shown: Shown, side: Side, levels: Sequence[str]) -> list[dict[str, Any]]:
+    return [
+        {
+            "type": "bar",
+            "name": f"{shown.bars} {title}",
+            "x": _groups(side),
+            "y": [g.share[level] for g in side.grades],
+            "marker": {"color": "var(--dim-0)"},
+            # The trace's own, which the legend follows.
+            "opacity": 0.15 + 0.8 * level / max(1, len(levels) - 1),
+            "legendgroup": title,
+            "hovertemplate": f"{shown.bars} {title}, %{{x}}: %{{y:.3f}}<extra>{side.name}</extra>",
+        }
+        for level, title in enumerate(levels)
+    ]
+
+
+def _pass_line(shown: Shown, side: Side) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": f"{shown.line} pass rate",
+        "x": _groups(side),
+        "y": [g.pass_rate for g in side.grades],
+        "line": {"color": "var(--text)", "width": 2},
+        "marker": {"color": "var(--text)", "size": 7, "symbol": "diamond"},
+        "legendgroup": "line",
+        "hovertemplate": f"{shown.line} passes, %{{x}}: %{{y:.3f}}<extra>{side.name}</extra>",
+    }
+
+
+def _groups(side: Side) -> list[str]:
+    return [f"best of {g.m}" if g.m else "all rollouts" for g in side.grades]
 
 
 def _percent(share: float) -> str:
@@ -172,43 +175,8 @@ def _grades_told(shown: Shown, side: Side, levels: Sequence[str]) -> str:
 
 def levels_plot(shown: Shown, found: BeforeAfter) -> Plot:
     """Figure 6: share of rollouts at each level, and the rewards of the other dimensions there."""
-    traces: list[dict[str, Any]] = []
-    for side, colour in zip((found.before, found.after), SIDES, strict=True):
-        names = [level.name for level in side.levels]
-        traces.append(
-            {
-                "type": "bar",
-                "name": side.name,
-                "x": names,
-                "y": [level.share for level in side.levels],
-                "yaxis": "y2",
-                "marker": {"color": colour},
-                "offsetgroup": side.name,
-                "legendgroup": side.name,
-                "hovertemplate": f"level %{{x}}: %{{y:.3f}}<extra>{side.name}</extra>",
-            }
-        )
-        boxes = [level for level in side.levels if level.quartiles]
-        five = list(zip(*(level.quartiles for level in boxes if level.quartiles), strict=True))
-        lowest, q1, median, q3, highest = five or [()] * 5
-        traces.append(
-            {
-                "type": "box",
-                "name": side.name,
-                "x": [level.name for level in boxes],
-                "lowerfence": list(lowest),
-                "q1": list(q1),
-                "median": list(median),
-                "q3": list(q3),
-                "upperfence": list(highest),
-                "mean": [level.mean for level in boxes],
-                "marker": {"color": colour},
-                "line": {"color": colour, "width": 1.4},
-                "offsetgroup": side.name,
-                "legendgroup": side.name,
-                "showlegend": False,
-            }
-        )
+    sides = list(zip((found.before, found.after), SIDES, strict=True))
+    traces = [make(side, colour) for side, colour in sides for make in (_level_bars, _level_boxes)]
     whole = layout(
         xaxis=axis(f"{shown.bars}, level", type="category"),
         yaxis=axis("mean reward of the others", domain=[0, 0.56], range=[-0.03, 1.03]),
@@ -216,7 +184,7 @@ def levels_plot(shown: Shown, found: BeforeAfter) -> Plot:
         barmode="group",
         boxmode="group",
         showlegend=True,
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+        legend=LEGEND,
     )
     whole["margin"]["t"] = 40
     top = [side.levels[-1] for side in (found.before, found.after)]
@@ -225,6 +193,41 @@ def levels_plot(shown: Shown, found: BeforeAfter) -> Plot:
         f" originals and {_percent(top[1].share)} of those of the rewrites."
     )
     return Plot(figure={"data": traces, "layout": whole}, finding=told)
+
+
+def _level_bars(side: Side, colour: str) -> dict[str, Any]:
+    return {
+        "type": "bar",
+        "name": side.name,
+        "x": [level.name for level in side.levels],
+        "y": [level.share for level in side.levels],
+        "yaxis": "y2",
+        "marker": {"color": colour},
+        "offsetgroup": side.name,
+        "legendgroup": side.name,
+        "hovertemplate": f"level %{{x}}: %{{y:.3f}}<extra>{side.name}</extra>",
+    }
+
+
+def _level_boxes(side: Side, colour: str) -> dict[str, Any]:
+    """Boxes from quartiles that are computed already, of the levels that have rollouts."""
+    boxes = [(level, level.quartiles) for level in side.levels if level.quartiles]
+    five = {
+        name: [quartiles[i] for _, quartiles in boxes]
+        for i, name in enumerate(("lowerfence", "q1", "median", "q3", "upperfence"))
+    }
+    return {
+        "type": "box",
+        "name": side.name,
+        "x": [level.name for level, _ in boxes],
+        **five,
+        "mean": [level.mean for level, _ in boxes],
+        "marker": {"color": colour},
+        "line": {"color": colour, "width": 1.4},
+        "offsetgroup": side.name,
+        "legendgroup": side.name,
+        "showlegend": False,
+    }
 
 
 def sweep_plot(sweep: Sweep, colours: Sequence[str]) -> Plot:
