@@ -48,6 +48,9 @@ def database() -> Iterator[None]:
         connection.close()
         _drop(url)
     finally:
+        os.environ.pop("DATABASE_URL", None)
+        if server:
+            os.environ["DATABASE_URL"] = server
         if place is not None:
             postgres.stop(place)
 
