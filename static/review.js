@@ -202,6 +202,7 @@ document.addEventListener("htmx:afterSwap", ({ detail }) => {
   const waits = page().hasAttribute("data-empty") && detail.requestConfig.verb === "get";
   unsaved = stays && unsaved;
   clearTimeout(waiting);
+  document.querySelectorAll("main > .message").forEach((told) => told.remove());
   show();
   if (waits) return;
   const panel = document.querySelector(".panel[open]");

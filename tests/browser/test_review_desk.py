@@ -193,6 +193,13 @@ def test_the_original_is_no_edit_and_the_text_stays(open_page: OpenPage, address
     assert decisions() == []
 
 
+def test_a_cold_page_is_light(open_page: OpenPage, address: str) -> None:
+    page = open_page(address)
+    weighs = """performance.getEntries().filter((e) => "transferSize" in e)
+        .reduce((sum, e) => sum + e.transferSize, 0)"""
+    assert 10_000 < page.evaluate(weighs) < 200_000
+
+
 def test_a_review_is_reopened_from_the_list(open_page: OpenPage, address: str) -> None:
     page = open_page(address)
     page.keyboard.press("a")

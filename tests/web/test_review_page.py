@@ -126,6 +126,52 @@ def test_an_unknown_decision_changes_nothing(annotator: Client, waiting: Run) ->
     assert first.state == "pending"
 
 
+def test_what_is_left_is_counted_for_each_person_where_several_review(
+    sign_in: Callable[[str], Client], annotator: Client, waiting: Run
+) -> None:
+    ReviewItem.objects.update(needed=2)
+    first = items(waiting)[0]
+    page = decide(annotator, first, decision="approve")
+    assert "2 left of 3" in page.content.decode()
+    assert "Review<small>2</small>" in page.content.decode()
+    other = queue(sign_in("owner")).content.decode()
+    assert "3 left of 3" in other
+    assert "Review<small>3</small>" in other
+    decide(sign_in("owner"), first, decision="approve")
+    assert "2 left of 3" in queue(annotator).content.decode()
+
+
+def test_a_heartbeat_holds_on_and_says_when_somebody_else_has_it(
+    sign_in: Callable[[str], Client], annotator: Client, waiting: Run
+) -> None:
+    first = queue(annotator).context["page"].item
+    address = reverse("review-hold", args=["sandbox", first.pk])
+    held = annotator.post(address, {"lease": str(first.lease)})
+    assert held.json() == {"lease": str(first.lease), "seconds": 600.0}
+    other = sign_in("owner").post(address, {"lease": str(first.lease)})
+    assert other.status_code == 409
+    assert "somebody else" in other.json()["error"]
+    released = reverse("review-release", args=["sandbox", first.pk])
+    assert annotator.post(released, {"lease": str(first.lease)}).status_code == 204
+    assert sign_in("owner").post(address, {"lease": str(first.lease)}).status_code == 200
+
+
+def test_a_draft_is_kept_and_says_what_the_edit_changes(annotator: Client, waiting: Run) -> None:
+    first = items(waiting)[0]
+    address = reverse("review-draft", args=["sandbox", first.pk])
+    said = {"decision": "edit", "text": f"{first.prompt.text} <b>Now.</b>", "rating.natural": "3"}
+    answer = annotator.post(address, said)
+    assert "1 word changed" in answer.json()["changes"]
+    assert "&lt;b&gt;Now" in answer.json()["changes"]
+    assert "<b>" not in answer.json()["changes"]
+    page = queue(annotator)
+    assert page.context["draft"].text == said["text"]
+    assert page.context["draft"].ratings == {"natural": 3}
+    refused = annotator.post(address, {"text": "good \x00 text"})
+    assert refused.status_code == 422
+    assert "NUL character" in refused.json()["error"]
+
+
 def test_the_side_bar_counts_what_waits_for_those_who_may_review(
     sign_in: Callable[[str], Client], waiting: Run
 ) -> None:
