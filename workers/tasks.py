@@ -28,6 +28,7 @@ from workers.watch import Watch
 
 log = logging.getLogger(__name__)
 OWNER = f"{socket.gethostname()}/{os.getpid()}"
+CANCELLED = (Status.CANCELLING, Status.CANCELLED)
 DISK_FULL = "the disk of the database is full; free some space, then retry"
 CLOSE_SECONDS = 120.0  # how long a finished chunk waits for a database that is away
 
@@ -56,8 +57,10 @@ def help_with(stage: Stage, slot: slots.Slot) -> None:
     while not slots.stopping.is_set():
         claim = claims.claim(stage.pk, f"{OWNER}/{threading.get_ident()}")
         if claim is None:
-            return
+            break
         work_on(claim, slot)
+    if Stage.objects.filter(pk=stage.pk, status__in=CANCELLED).exists():
+        slot.end_children()  # a chunk that was finished meanwhile has left them warm
 
 
 def begin(stage: Stage) -> None:

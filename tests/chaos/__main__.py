@@ -38,6 +38,8 @@ def main() -> int:
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(numbers, indent=2) + "\n")
     print(f"written to {output}")
+    if asked.control:
+        print(json.dumps(numbers, indent=2))
     return 0 if asked.control or not numbers["broken"] else 1
 
 

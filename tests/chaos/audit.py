@@ -1,7 +1,5 @@
 """The audit of a run by SQL: what its chunks went through, and what its rows are at the end."""
 
-import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,11 +132,3 @@ def damaged_artifacts(run: Run) -> list[str]:
                 found.append(folder)
     runs = Path(settings.ARTIFACTS) / "runs" / str(run.pk)
     return found + [str(path) for path in runs.rglob("*.aside")]
-
-
-def percentile(values: Iterable[float], share: float) -> float | None:
-    """The smallest value that at least `share` of the values do not exceed; None without any."""
-    ordered = sorted(values)
-    if not ordered:
-        return None
-    return ordered[max(0, math.ceil(len(ordered) * share) - 1)]

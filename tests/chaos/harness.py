@@ -15,24 +15,13 @@ from tests.chaos import audit, cancels, project
 from tests.chaos.console import Console
 from tests.chaos.strikes import OFTEN, OTHERS, VICTIMS, Striker
 
-RUN_SECONDS = 300.0  # a run that takes longer is stuck
+CALM_SECONDS = 600.0
+AWAY_SECONDS = 60.0
+STUCK_SECONDS = 120.0  # without an event
 FEWEST_IN_DECK = 4  # some may have nothing to hit for a while
 SECONDS_A_STRIKE, MOST_STRIKES_A_STAGE = 6.0, 4
 SLOW_CANCEL_SECONDS, SLOW_RECLAIM_SECONDS = 2.0, 12.0  # what the progress lines tell of
 T = TypeVar("T")
-
-
-def steady(call: Callable[[], T], seconds: float = 60.0) -> T:
-    """Call again while the database is away."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            return call()
-        except (OperationalError, InterfaceError):
-            connection.close()
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
 
 
 @dataclass
@@ -74,6 +63,19 @@ class Harness:
         self.first = True
         self.cancelled: list[tuple[float, float]] = []
 
+    def steady(self, call: Callable[[], T]) -> T:
+        """Call again while the database is away; what is due is done meanwhile."""
+        deadline = time.monotonic() + AWAY_SECONDS
+        while True:
+            try:
+                return call()
+            except (OperationalError, InterfaceError):
+                connection.close()
+                if time.monotonic() > deadline:
+                    raise
+                self.striker.tick()
+                time.sleep(0.1)
+
     def undisturbed(self) -> None:
         """The run as it is when nobody disturbs it, and how long each kind of stage takes."""
         run = project.start("calm", self.policy)
@@ -81,7 +83,7 @@ class Harness:
         while run.status not in ENDED:
             project.decide_next(run)
             run.refresh_from_db()
-            if time.monotonic() - began > RUN_SECONDS:
+            if time.monotonic() - began > CALM_SECONDS:
                 raise TimeoutError("the undisturbed run does not end")
             time.sleep(0.05)
         assert run.status == Status.SUCCEEDED, [s.reason for s in run.stages.all()]
@@ -92,27 +94,29 @@ class Harness:
 
     def shaken(self, number: int) -> None:
         """One run under strikes; those end when enough kills were done."""
-        run = steady(lambda: project.start(f"shaken-{number}", self.policy))
-        began = time.monotonic()
+        run = self.steady(lambda: project.start(f"shaken-{number}", self.policy))
+        moved = 0, time.monotonic()
         acknowledged: list[int] = []
         stage, due = -2, []
-        while not steady(lambda: self._is_over(run)):
-            if item := steady(lambda: project.decide_next(run)):
+        while not self.steady(lambda: self._is_over(run)):
+            if item := self.steady(lambda: project.decide_next(run)):
                 acknowledged.append(item)
-            position, kind = steady(lambda: self._stage(run))
+            position, kind = self.steady(lambda: self._stage(run))
             if position != stage:
                 stage, due = position, self._instants(kind)
             self.striker.tick()
             if due and time.monotonic() >= due[0]:
                 due = due[1:] if self._strike(run, kind) else due
-            if time.monotonic() - began > RUN_SECONDS:
+            if run.seq != moved[0]:
+                moved = run.seq, time.monotonic()
+            if time.monotonic() - moved[1] > STUCK_SECONDS:
                 stages = [f"{s.kind} {s.status} {s.done}/{s.total}" for s in run.stages.all()]
                 self.found.failures.append(f"{run.project.slug} is stuck: {', '.join(stages)}")
                 break
             time.sleep(0.03)
         self.striker.settle()
         self.striker.wake_all()
-        steady(lambda: self._judge(run, acknowledged))
+        self.steady(lambda: self._judge(run, acknowledged))
 
     def _is_over(self, run: Run) -> bool:
         run.refresh_from_db()
@@ -140,7 +144,7 @@ class Harness:
         if what == "cancel":
             done = self._cancel(run)
         else:
-            done = steady(lambda: self.striker.strike(what, run, stage))
+            done = self.steady(lambda: self.striker.strike(what, run, stage))
         if done:
             self.struck[stage] += 1
             left = max(0.0, self.deadline - time.monotonic())
@@ -165,14 +169,14 @@ class Harness:
     def _cancel(self, run: Run) -> bool:
         """Cancel and take up again; measured with nobody asleep and the database there."""
         self.striker.wake_all()
-        if steady(lambda: self._is_over(run)) or run.status == Status.CANCELLING:
+        if self.steady(lambda: self._is_over(run)) or run.status == Status.CANCELLING:
             return False
         began = time.time()
-        seconds, last = steady(lambda: cancels.cancel(run))
+        seconds, last = self.steady(lambda: cancels.cancel(run))
         if seconds > SLOW_CANCEL_SECONDS:
             self.say(f"a cancel took {seconds:.1f} s; last to live: {last}")
         self.found.cancels.append(seconds)
-        steady(lambda: cancels.take_up_again(run))
+        self.steady(lambda: cancels.take_up_again(run))
         self.cancelled.append((began, time.time()))
         return True
 
@@ -215,7 +219,7 @@ class Harness:
             delays = [
                 held.again - strike.at
                 for held in interrupted
-                if held.again and not self._was_cancelled(strike.at, held.again)
+                if held.again and not self._was_closed(strike.at, held.again)
             ]
             if delays and max(delays) > SLOW_RECLAIM_SECONDS:
                 self.say(
@@ -229,6 +233,7 @@ class Harness:
             elif strike.what == "long pause":
                 found.pauses += delays
 
-    def _was_cancelled(self, since: float, until: float) -> bool:
-        """Whether the run was cancelled in between: nobody is to claim anything then."""
-        return any(began < until and since < ended for began, ended in self.cancelled)
+    def _was_closed(self, since: float, until: float) -> bool:
+        """Whether the run was cancelled or the database kept away in between: nobody can claim."""
+        closed = [*self.cancelled, *self.striker.away]
+        return any(began < until and since < ended for began, ended in closed)

@@ -12,6 +12,7 @@ from typing import Any
 import django
 
 from tests.chaos.console import Console, until
+from tests.chaos.percentiles import percentile
 
 FIRST_SECONDS, SECONDS_A_KILL = 150, 20  # when it stops killing, done or not
 PROMISES: dict[str, tuple[str, Callable[[Any], bool]]] = {
@@ -78,8 +79,6 @@ def session(var: Path, policies: Path, kills: int, seed: int) -> dict[str, Any]:
 
 
 def measured(harness: Any, seed: int) -> dict[str, Any]:
-    from tests.chaos.audit import percentile
-
     found, striker = harness.found, harness.striker
 
     def p99(values: list[float]) -> float | None:

@@ -21,6 +21,7 @@ from mora_web.embedded import processes
 from tests.chaos.console import SECOND, Console
 
 LEASE_SECONDS = 8.0
+RECOVERY_SECONDS = 5.0  # of a killed PostgreSQL, and of those who wait for it
 WORKERS = ("gpu", "gpu2", "cpu", "cpu2")
 VICTIMS = ("child", *WORKERS, "sweeper", "web", "supervisor", "postgres")
 OFTEN = ("child", "child", "gpu", "gpu2", "cpu")
@@ -29,7 +30,9 @@ OTHERS = (
     "short pause",
     "broker emptied",
     "broken message",
+    "broken binding",
     "connections cut",
+    "database away",
     "broken checkpoint",
     "restart",
 )
@@ -55,6 +58,7 @@ class Striker:
     dying: list[tuple[float, set[int]]] = field(default_factory=list)
     deaths: list[float] = field(default_factory=list)
     paused: dict[int, int] = field(default_factory=dict)  # pid: start time
+    away: list[tuple[float, float]] = field(default_factory=list)
     agenda: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
 
     @property
@@ -163,12 +167,29 @@ class Striker:
         (settings.VAR / "broker" / "messages" / name).write_text('{"body": "W1sxXSwge')
         return 0
 
+    def _broken_binding(self, run: Run) -> int:
+        queue = self.random.choice(("gpu", "cpu"))
+        (settings.VAR / "broker" / "control" / f"{queue}.exchange").write_text('[["gpu", "')
+        return 0
+
     def _connections_cut(self, run: Run) -> int:
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
                 " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
             )
+        return 0
+
+    def _database_away(self, run: Run) -> int | None:
+        """Kill PostgreSQL and keep it away for longer than a lease."""
+        supervisor, server = self.console.pid_of("supervisor"), self.console.pid_of("postgres")
+        if not supervisor or not server:
+            return None
+        seconds = LEASE_SECONDS + self.random.uniform(1, 6)
+        os.kill(supervisor, signal.SIGSTOP)
+        os.kill(server, signal.SIGKILL)
+        self.away.append((time.time(), time.time() + seconds + RECOVERY_SECONDS))
+        self.later(seconds, lambda: processes.send(supervisor, signal.SIGCONT))
         return 0
 
     def _broken_checkpoint(self, run: Run) -> int | None:
