@@ -36,7 +36,7 @@ def sample(chunk: int, prompts: list[str], seeds: list[list[int]]) -> None:
         with database.transaction(), database.cursor() as cursor:
             rows = [
                 (chunk, prompt, index, rollout["text"])
-                for prompt, row in enumerate(found)
+                for prompt, row in enumerate(found["rollouts"])
                 for index, rollout in enumerate(row)
             ]
             cursor.executemany(
