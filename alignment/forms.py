@@ -36,6 +36,7 @@ class RunForm(forms.Form):
             self.fields |= self._round_fields(i)
         for section in SECTIONS:
             self.fields |= section_fields(section)
+        self.fields |= self._noise_fields()
         self.fields |= self._evaluate_fields()
         rewriters = ["sandbox", *project.rewriters.values_list("name", flat=True)]
         told = self.fields["rewrite.rewriter"].help_text
@@ -94,6 +95,15 @@ class RunForm(forms.Form):
         }
         return {**drawn, "evaluate.prompts": prompts, **judges, **sets}
 
+    def _noise_fields(self) -> dict[str, forms.Field]:
+        told = "flat: instead of the spread above; its judge's trial says it"
+        return {
+            f"mine.noise.{name}": forms.FloatField(
+                label=f"Repeat noise of {name}", required=False, min_value=0, help_text=told
+            )
+            for name in self.dimension_names
+        }
+
     def _sets(self) -> list[tuple[str, str]]:
         sets = filled_sets(self.project)
         return [(s.name, f"{s.name} ({s.seeds:,} prompts)") for s in sets]
@@ -131,6 +141,8 @@ class RunForm(forms.Form):
         """The configuration as plain data."""
         dims = cleaned["dimensions"]
         sections = {section: _under(cleaned, section) for section in SECTIONS}
+        noise = {name: cleaned[f"mine.noise.{name}"] for name in dims}
+        sections["mine"]["noise"] = {name: v for name, v in noise.items() if v is not None}
         evaluate = _under(cleaned, "evaluate")
         chosen = {name: cleaned[f"evaluate.judges.{name}"] for name in dims}
         own = {name: cleaned[f"evaluate.sets.{name}"] for name in dims}

@@ -27,9 +27,11 @@ def flat(config: Mapping[str, Any]) -> Values:
     values |= {f"judges.{name}": judge for name, judge in config["judges"].items()}
     for section in (*SECTIONS, "evaluate"):
         for name, value in config[section].items():
-            if name not in ("judges", "sets"):
+            if name not in ("judges", "sets", "noise"):
                 values[f"{section}.{name}"] = value
     values |= {f"evaluate.judges.{n}": judge for n, judge in config["evaluate"]["judges"].items()}
+    noise = config["mine"].get("noise", {})
+    values |= {f"mine.noise.{name}": value for name, value in noise.items()}
     own_sets = config["evaluate"].get("sets", {})
     values |= {f"evaluate.sets.{n}": name for n, name in own_sets.items()}
     for i, a_round in enumerate(config["rounds"]):

@@ -67,6 +67,9 @@ class MiningConfig(Frozen):
     joint_at_most: Share = Field(0.1, description="joint pass rate up to which it is capped")
     min_valid: int | None = Field(None, ge=1, description="none is half of N, at least 4")
     spread_above: float = Field(0.05, ge=0, description="flat rule: spread that counts as varying")
+    noise: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        {}, description="flat rule: dimension -> its judge's repeat noise, its own threshold"
+    )
 
 
 class RewriteConfig(Frozen):
@@ -174,6 +177,8 @@ class RunConfig(Frozen):
                 raise ValueError(f"{what} must name one judge per dimension; check {missing}")
         if odd := set(self.evaluate.sets) - names:
             raise ValueError(f"evaluate.sets names no dimension of the run: {', '.join(odd)}")
+        if odd := set(self.mine.noise) - names:
+            raise ValueError(f"mine.noise names no dimension of the run: {', '.join(odd)}")
         for number, a_round in enumerate(self.rounds, 1):
             _check_round(number, a_round, names)
         return self

@@ -4,8 +4,9 @@ Rules replay on stored scores, for one prompt or for very many at once by the sa
 What is then done with a mined prompt, and the numbers of its ceiling, are elsewhere.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -106,6 +107,16 @@ class Tally:
     c_k: Ints
     spread: Floats
     reached: Bools
+
+
+def rule_of(settings: Mapping[str, Any], dimensions: Sequence[str]) -> MiningRule:
+    """The rule of a run's settings: a dimension whose judge's noise is known has that threshold."""
+    own = {name: value for name, value in settings.items() if name != "noise"}
+    rule = MiningRule(**own)
+    if not (noise := settings.get("noise")):
+        return rule
+    above = tuple(noise.get(name, rule.spread_above) for name in dimensions)
+    return replace(rule, spread_above=above)
 
 
 def mine(scores: PromptScores, rule: MiningRule) -> Verdict:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from alignment.method.config import MiningConfig
 from alignment.method.errors import MoraError
-from alignment.method.mining import MiningRule
+from alignment.method.mining import MiningRule, rule_of
 from alignment.models import Project, Stage, Status
 from alignment.queries.ceilings import (
     SIZES,
@@ -95,11 +95,17 @@ def mined_stages(project: Project) -> list[Stage]:
     return list(found.order_by("-run_id", "round")[:200])
 
 
-def parse_rule(asked: Mapping[str, Any]) -> MiningRule:
-    """A mining rule from untrusted values; empty ones take their default. Raises MoraError."""
+def parse_rule(asked: Mapping[str, Any], ran: Mapping[str, Any], names: list[str]) -> MiningRule:
+    """A mining rule from untrusted values; empty ones take their default. Raises MoraError.
+
+    ran: the settings of the rule that ran, whose judges' noise holds as long as its threshold for
+    the other dimensions does.
+    """
     given = {k: asked[k] for k in RULE if asked.get(k) not in (None, "")}
     try:
-        return MiningRule(**MiningConfig.model_validate(given).model_dump())
+        found = MiningConfig.model_validate(given).model_dump()
+        kept = found["spread_above"] == ran.get("spread_above")
+        return rule_of({**found, "noise": ran.get("noise", {}) if kept else {}}, names)
     except ValidationError as error:
         told = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise MoraError("; ".join(told)) from error
@@ -143,7 +149,8 @@ def _chosen(asked: str | None, names: list[str], usual: str) -> str:
 
 def _replayed(stage: Stage, rule: Mapping[str, Any]) -> tuple[list[str], Replay | None]:
     try:
-        return [], replay(stage, parse_rule(rule))
+        asked = parse_rule(rule, stage.config["mine"], stage.config["dimensions"])
+        return [], replay(stage, asked)
     except MoraError as error:
         return [str(error)], None
 

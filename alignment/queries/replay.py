@@ -19,6 +19,7 @@ from alignment.method.mining import (
     Tally,
     Verdicts,
     decide,
+    rule_of,
     tally,
 )
 from alignment.models import Judge, Stage, Status
@@ -46,7 +47,7 @@ def replay(stage: Stage, rule: MiningRule) -> Replay:
     if stage.status != Status.SUCCEEDED or not stage.fingerprint:
         raise MoraError("this round's scores are not complete; wait until mining has ended")
     counted = tally_of(stage)
-    ran = decide(counted, MiningRule(**stage.config["mine"]))
+    ran = decide(counted, rule_of(stage.config["mine"], stage.config["dimensions"]))
     try:
         asked = decide(counted, rule)
     except ValueError as error:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from alignment.method.mining import MiningRule, Verdict, mine, repeat_noise
+from alignment.method.mining import MiningRule, Verdict, mine, repeat_noise, rule_of
 from alignment.method.records import Dimension, PromptScores
 
 H = Dimension(name="helpful", scale_low=1, scale_high=5, bar=4)
@@ -168,3 +168,10 @@ def test_repeat_noise_is_the_deviation_of_one_reading() -> None:
     assert repeat_noise([0.5, 0.5], [0.7, 0.3]) == pytest.approx(0.2 / np.sqrt(2))
     assert repeat_noise([0.5, NONE], [0.5, 1.0]) == 0
     assert repeat_noise([NONE], [0.5]) is None
+
+
+def test_a_judge_whose_noise_is_known_has_it_as_its_threshold() -> None:
+    settings = {"rule": "flat", "spread_above": 0.05, "noise": {"harmless": 0.2}}
+    rule = rule_of(settings, ["helpful", "harmless"])
+    assert rule == MiningRule(rule="flat", spread_above=(0.05, 0.2))
+    assert rule_of({**settings, "noise": {}}, ["helpful"]).spread_above == 0.05

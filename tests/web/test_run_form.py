@@ -255,3 +255,13 @@ def test_a_dimension_may_have_a_held_out_set_of_its_own(
     assert flat(run.config)["evaluate.sets.harmless"] == "held-out"
     sample = run.stages.filter(kind="sample")[0]
     assert sample.config["prompts"]["held_out"] == ["held-out"]
+
+
+def test_a_judges_repeat_noise_is_its_dimensions_threshold(
+    researcher: Client, project: Project
+) -> None:
+    values = page_values(project, name="noisy")
+    send(researcher, project, {**values, "mine.noise.helpful": "0.12"})
+    run = Run.objects.get(name="noisy")
+    assert run.config["mine"]["noise"] == {"helpful": 0.12}
+    assert flat(run.config)["mine.noise.helpful"] == 0.12

@@ -28,7 +28,7 @@ def work(job: Job) -> Write:
     dims = store.dimensions(project, stage.config["dimensions"])
     names = before(stage, "score").config["judges"]
     judges = store.judges(project, [names[d.name] for d in dims])
-    rule = mining.MiningRule(**stage.config["mine"])
+    rule = mining.rule_of(stage.config["mine"], stage.config["dimensions"])
     scored = store.scored(before(stage, "sample"), job.claim.items, judges)
     verdicts = [
         verdict_on(stage, prompt, PromptScores(dims=dims, raw=scored[prompt.pk].raw), rule)
