@@ -37,8 +37,8 @@ class Progress:
 @dataclass(frozen=True, kw_only=True)
 class Own:
     """A person's own standing in a project. today: reviews since midnight (UTC); seconds: median
-    from getting to submitting the latest 20, None without; recent: their latest standing words,
-    newest first."""
+    from getting to submitting the latest 20, None without; recent: their latest standing word, if
+    any."""
 
     today: int
     seconds: float | None
@@ -100,16 +100,14 @@ def throughput(stage: Stage, hours: int = 24) -> list[tuple[datetime, int]]:
 
 
 def own(project: Project, user: User) -> Own:
-    """The person's own pace and latest reviews; bulk decisions do not count."""
-    me = Reviewer.objects.filter(project=project, user_id=user.pk).first()
-    if me is None:
-        return Own(today=0, seconds=None, recent=[])
-    mine = me.reviews.filter(withdrawn_at=None, bulk=None)
-    recent = list(
-        mine.order_by("-created_at").select_related("item__stage__run", "item__prompt")[:RECENT]
-    )
-    spent = [(r.created_at - r.leased_at).total_seconds() for r in recent if r.leased_at]
+    """The person's own pace and latest review; bulk decisions do not count."""
+    mine = Review.objects.filter(
+        reviewer__project=project, reviewer__user_id=user.pk, withdrawn_at=None, bulk=None
+    ).order_by("-created_at")
+    times = list(mine.values_list("created_at", "leased_at")[:RECENT])
+    spent = [(done - begun).total_seconds() for done, begun in times if begun]
     today = mine.filter(created_at__gte=TruncDay(Now()), decision__in=DECISIVE).count()
+    recent = list(mine.select_related("item__stage")[:1]) if times else []
     return Own(today=today, seconds=median(spent) if spent else None, recent=recent)
 
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.db.models.functions import Coalesce
 
 from alignment.models import (
     Guideline,
     Review,
     ReviewDraft,
-    Reviewer,
     ReviewItem,
     RewriteAttempt,
     Role,
@@ -67,10 +67,10 @@ def review_page(item: ReviewItem, viewer: User) -> ReviewPage:
     parent = item.prompt.parent
     assert parent is not None, "a rewrite has a parent"
     original, rewrite = word_diff(parent.text, item.prompt.text)
-    verdict = _verdict(item)
+    sources = _sources(item.stage)
+    verdict = _verdict(item, sources.get("mine"))
     project = item.stage.run.project_id
-    me = Reviewer.objects.filter(project=project, user_id=viewer.pk).first()
-    tally = item.stage.tallies.filter(reviewer=me).first() if me else None
+    tally = item.stage.tallies.filter(reviewer__user_id=viewer.pk).first()
     left = item.stage.total - item.stage.done
     return ReviewPage(
         item=item,
@@ -80,9 +80,9 @@ def review_page(item: ReviewItem, viewer: User) -> ReviewPage:
         verdict=verdict,
         reached=_reached(verdict) if verdict else [],
         checks=_checks(item),
-        rollouts=_rollouts(item),
+        rollouts=_rollouts(item, sources.get("sample")),
         guideline=Guideline.objects.filter(project=project).order_by("-version").first(),
-        draft=item.drafts.filter(reviewer=me).first() if me else None,
+        draft=item.drafts.filter(reviewer__user_id=viewer.pk).first(),
         reviews=reviews_visible(item, viewer),
         left=left,
         left_for_me=left - item.stage.disputed - (tally.open if tally else 0),
@@ -106,10 +106,8 @@ def reviews_visible(item: ReviewItem, viewer: User) -> list[Review]:
     return list(found.order_by("pk"))
 
 
-def _verdict(item: ReviewItem) -> Verdict | None:
-    mine = _before(item.stage, "mine")
-    found = Verdict.objects.filter(stage=mine.source if mine else None)
-    return found.filter(prompt=item.prompt.parent).first()
+def _verdict(item: ReviewItem, mine: int | None) -> Verdict | None:
+    return Verdict.objects.filter(stage=mine, prompt=item.prompt.parent_id).first()
 
 
 def _reached(verdict: Verdict) -> list[Reached]:
@@ -146,17 +144,16 @@ def _checks(item: ReviewItem) -> list[dict[str, Any]]:
     return list(attempt.checks) if attempt else []
 
 
-def _rollouts(item: ReviewItem) -> list[Rollout]:
+def _rollouts(item: ReviewItem, sample: int | None) -> list[Rollout]:
     """Some rollouts of the original from the round's policy, with their scores."""
-    sample = _before(item.stage, "sample")
     if sample is None:
         return []
-    found = Rollout.objects.filter(sampling__stage=sample.source, prompt=item.prompt.parent)
+    found = Rollout.objects.filter(sampling__stage=sample, prompt=item.prompt.parent_id)
     found = found.prefetch_related("scores__judge__dimension").order_by("index")
     return list(found[:SAMPLES])
 
 
-def _before(stage: Stage, kind: str) -> Stage | None:
-    """The stage of a kind in the same round."""
-    same = Stage.objects.filter(run=stage.run_id, round=stage.round, kind=kind)
-    return same.select_related("reused_from").first()
+def _sources(stage: Stage) -> dict[str, int]:
+    """Where the rows of the round's stages are, by kind."""
+    same = Stage.objects.filter(run=stage.run_id, round=stage.round)
+    return dict(same.values_list("kind", Coalesce("reused_from", "pk")))
