@@ -19,6 +19,8 @@ from mora_web.embedded.surroundings import SetupError, folder_errors
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
 SETTLED_SECONDS = 30.0
+# Variables that change from one terminal to the next and set nothing of the console's.
+TERMINAL = ("_", "COLUMNS", "DBUS_", "LINES", "OLDPWD", "PWD", "SHLVL", "SSH_", "TERM", "XDG_")
 LEFTOVER_SECONDS = 3.0  # an engine's launcher ends its descendants in one second
 
 
@@ -74,7 +76,7 @@ class Member:
         return self.var / "log" / f"{self.process.name}.log"
 
     def adopt(self) -> bool:
-        """Take over what an earlier supervisor started with the same command line."""
+        """Take over what an earlier supervisor started with the same command line and settings."""
         try:
             seen = json.loads(self.record.read_text())
             pid, started, argv = int(seen["pid"]), int(seen["start_time"]), tuple(seen["argv"])
@@ -83,11 +85,17 @@ class Member:
         found = processes.stat(pid)
         same = found is not None and found.start_time == started and argv == self.process.argv
         # After a reboot another process may have the same pid and start time.
-        if not same or pid not in processes.marked(str(self.var)):
+        if not same or pid not in processes.marked(str(self.var)) or not self._set_alike(pid):
             return False
         self.pid, self._start_time = pid, started
         self._pause.started = time.monotonic()
         return True
+
+    def _set_alike(self, pid: int) -> bool:
+        """Whether a process has the environment that we would give it, the terminal's aside."""
+        ours, found = os.environ | self.process.env, processes.environment(pid)
+        names = {n for n in {*ours, *found} if n != processes.MARK and not n.startswith(TERMINAL)}
+        return all(ours.get(name) == found.get(name) for name in names)
 
     def spawn(self) -> None:
         """Start the process in a session of its own. Raises SetupError when it cannot."""

@@ -57,6 +57,16 @@ def arguments(pid: int) -> list[str]:
     return [os.fsdecode(part) for part in raw.split(b"\0")[:-1]]
 
 
+def environment(pid: int) -> dict[str, str]:
+    """What the process was started with, empty when it is gone or not ours to see."""
+    try:
+        raw = (PROC / str(pid) / "environ").read_bytes()
+    except OSError:
+        return {}
+    entries = (os.fsdecode(entry).partition("=") for entry in raw.split(b"\0") if entry)
+    return {name: value for name, _, value in entries}
+
+
 def working_folder(pid: int) -> Path | None:
     try:
         return (PROC / str(pid) / "cwd").readlink()

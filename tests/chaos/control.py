@@ -30,7 +30,7 @@ CREATE TABLE control_rollout (chunk int, prompt int, index int, text text,
 
 
 class Plain:
-    """Two workers of one process each, as two GPU hosts, and a Redis without persistence."""
+    """Two workers of one process each, as two GPU hosts, and a Redis that keeps its messages."""
 
     def __init__(self, var: Path, url: str, policy: Path) -> None:
         self.var, self.url, self.port = var, url, free_port()
@@ -42,7 +42,8 @@ class Plain:
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str) -> None:
-        argv = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        argv = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1"]
+        argv += ["--appendonly", "yes", "--dir", str(self.var)]
         if name != "broker":
             argv = [sys.executable, "-m", "celery", "-A", "tests.chaos.control_tasks", "worker"]
             argv += ["-n", f"{name}@%h", "-c", "1", "--without-gossip", "--without-mingle"]
@@ -120,7 +121,8 @@ def _measured(plain: Plain, database: Any, kills: int, seed: int) -> dict[str, A
     distinct = "SELECT count(*) FROM (SELECT DISTINCT chunk, prompt, index FROM control_rollout) d"
     delays = _delays(database, [at for _, at in struck])
     return {
-        "work": f"{CHUNKS} chunks of {PROMPTS * N} rollouts, acks_late, Redis without persistence,"
+        "work": f"{CHUNKS} chunks of {PROMPTS * N} rollouts, acks_late, Redis with its log of"
+        f" every write,"
         f" visibility_timeout {VISIBILITY_SECONDS} s (default 3,600), prefork",
         "kills": len(struck),
         "lost": CHUNKS * PROMPTS * N - _count(database, distinct),

@@ -177,6 +177,22 @@ def test_a_killed_supervisors_processes_are_adopted_not_doubled(tmp_path: Path) 
     assert running(tmp_path, "sleeper") == running(tmp_path, "family") == []
 
 
+def test_a_process_with_other_settings_is_ended_and_started_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with other_process(tmp_path, SLEEPER) as killed:
+        (before,) = running(tmp_path, "sleeper")
+        killed.kill()
+        killed.wait()
+    monkeypatch.setenv("MODEL_ROOTS", "/elsewhere")
+    with over(tmp_path, SLEEPER) as held:
+        held.start()
+        (after,) = running(tmp_path, "sleeper")
+        assert after != before
+        assert processes.environment(after)["MODEL_ROOTS"] == "/elsewhere"
+        assert not processes.is_running(before)
+
+
 def test_what_is_not_adopted_is_ended_first(tmp_path: Path) -> None:
     """A dead leader's group, another command line, and a process no longer on the list."""
     gone = Process(name="gone", argv=("sleep", "609"))
