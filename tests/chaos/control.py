@@ -121,8 +121,8 @@ def _measured(plain: Plain, database: Any, kills: int, seed: int) -> dict[str, A
     distinct = "SELECT count(*) FROM (SELECT DISTINCT chunk, prompt, index FROM control_rollout) d"
     delays = _delays(database, [at for _, at in struck])
     return {
-        "work": f"{CHUNKS} chunks of {PROMPTS * N} rollouts, acks_late, prefork, Redis that logs every"
-        f" write, visibility_timeout {VISIBILITY_SECONDS} s (default 3,600)",
+        "work": f"{CHUNKS} chunks of {PROMPTS * N} rollouts, acks_late, prefork, Redis with"
+        f" appendonly, visibility_timeout {VISIBILITY_SECONDS} s (default 3,600)",
         "kills": len(struck),
         "lost": CHUNKS * PROMPTS * N - _count(database, distinct),
         "doubled": rows - _count(database, distinct),
