@@ -101,7 +101,7 @@ def runs_of(project: Project, seed: int, size: Size, by: User) -> dict[str, Run]
         run = project.runs.filter(name=name).first()
         if run is None:
             run = runs.create_run(project=project, name=name, config=config, by=by)
-        if run.config != config.model_dump(mode="json"):
+        if RunConfig.model_validate(run.config) != config:
             raise MoraError(
                 f"the run {name!r} of the project {project.slug!r} has another configuration than"
                 " the ablation would give it; rename it, and start the ablation again"
