@@ -14,6 +14,7 @@ from alignment import bars, figures, markup, pareto_figure
 from alignment.models import Project, Role
 from alignment.permissions import may
 from alignment.queries import results_page, runs
+from alignment.queries.own_reviews import left_for
 from alignment.queries.side_bar import side_bar
 
 register = template.Library()
@@ -160,12 +161,18 @@ def may_act(context: Any, project: Project, role: str) -> bool:
     return may(context["request"].user, project, Role(role))
 
 
+@register.simple_tag(takes_context=True)
+def left_for_me(context: Any, project: Project) -> int:
+    """How many rewrites still take a review of the person."""
+    return left_for(project, context["request"].user)
+
+
 @register.inclusion_tag("partials/_nav.html", takes_context=True)
-def nav(context: Any, project: Project | None = None, oob: str = "") -> dict[str, Any]:
-    """The side bar; oob: how htmx swaps it, where it comes beside a part of a page."""
+def nav(context: Any, project: Project | None = None) -> dict[str, Any]:
+    """The side bar of a page."""
     match = context["request"].resolver_match
     current = SECTIONS.get(match.url_name, match.url_name) if match else ""
-    return {**side_bar(context["request"].user, project), "current": current, "oob": oob}
+    return {**side_bar(context["request"].user, project), "current": current}
 
 
 # Pages that stand below another in the side bar.
