@@ -116,11 +116,11 @@ def undo_bulk(*, token: UUID, by: User) -> BulkDecision:
             raise MoraError("this bulk decision was never applied")
         if bulk.undone_at is not None:
             return bulk
-        standing = Review.objects.filter(bulk=bulk, withdrawn_at=None)
-        ids = sorted(standing.values_list("item", flat=True))
-        items = ReviewItem.objects.select_for_update(of=("self",)).filter(pk__in=ids)
-        rows = list(items.select_related("prompt__parent").order_by("pk"))
-        standing.update(withdrawn_at=Now())
+        items = ReviewItem.objects.select_for_update(of=("self",)).filter(
+            reviews__bulk=bulk, reviews__withdrawn_at=None
+        )
+        rows = list(items.order_by("pk").values_list("pk", "needed", "seen_by", "prompt__text"))
+        Review.objects.filter(bulk=bulk, withdrawn_at=None).update(withdrawn_at=Now())
         me = reviewer_of(bulk.stage.run.project, bulk.by)
         _reopen(bulk, me, rows)
         bulk.undone_at = Now()
@@ -130,17 +130,26 @@ def undo_bulk(*, token: UUID, by: User) -> BulkDecision:
     return bulk
 
 
-def _reopen(bulk: BulkDecision, me: Reviewer, rows: Sequence[ReviewItem]) -> None:
-    """Bring rewrites back to what their reviews make of them: pending, or disputed."""
-    said: dict[int, list[Review]] = {row.pk: [] for row in rows}
-    for review in Review.objects.filter(item__in=list(said), withdrawn_at=None):
-        said[review.item_id].append(review)
-    found = {row.pk: resolve(row.prompt.text, row.needed, said[row.pk]).state for row in rows}
+def _reopen(
+    bulk: BulkDecision, me: Reviewer, rows: Sequence[tuple[int, int, list[int], str]]
+) -> None:
+    """Bring rewrites back to what their reviews make of them: pending, or disputed.
+
+    rows: id, reviews needed, who has one, and text of each.
+    """
+    said: dict[int, list[Review]] = {pk: [] for pk, _, seen, _ in rows if seen}
+    standing = Review.objects.filter(item__stage=bulk.stage_id, withdrawn_at=None)
+    for review in standing.only("item_id", "decision", "edited_text", "adjudicates"):
+        if review.item_id in said:
+            said[review.item_id].append(review)
+    found = {pk: resolve(text, needed, said.get(pk, ())).state for pk, needed, _, text in rows}
     for state in UNDECIDED:
         ids = [pk for pk, became in found.items() if became == state]
         ReviewItem.objects.filter(pk__in=ids).update(state=state, outcome=None, decided_at=None)
     disputed = sum(state == State.DISPUTED for state in found.values())
-    opened = [(who, "open", 1) for r in rows if found[r.pk] == State.PENDING for who in r.seen_by]
+    opened = [
+        (who, "open", 1) for pk, _, seen, _ in rows if found[pk] == State.PENDING for who in seen
+    ]
     tallies = [(me.pk, "adjudicated", -len(rows)), *opened]
     count(bulk.stage_id, done=-len(rows), disputed=disputed, tallies=tallies)
 
