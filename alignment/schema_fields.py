@@ -28,6 +28,9 @@ LABELS = {
     "review.ratings": "Ask for ratings",
     "review.close_after_seconds": "Seconds to undo",
     "train.beta": "DPO beta",
+    "train.method": "Weights trained",
+    "train.loss": "Losses",
+    "train.launch": "Accelerate config",
     "train.lora_r": "LoRA rank, r",
     "train.lora_alpha": "LoRA alpha",
     "train.lora_dropout": "LoRA dropout",
@@ -78,7 +81,8 @@ def field(path: str, schema: Mapping[str, Any]) -> forms.Field:
         return forms.IntegerField(**limits, **common)
     if kind["type"] == "number":
         return forms.FloatField(**limits, **common)
-    return forms.CharField(max_length=kind.get("maxLength"), **common)
+    empty = "" if common["required"] else None
+    return forms.CharField(max_length=kind.get("maxLength"), empty_value=empty, **common)
 
 
 def choice(

@@ -154,6 +154,14 @@ ENDPOINT_SECONDS = float(os.environ.get("ENDPOINT_SECONDS", "120"))
 VLLM_PYTHON = os.environ.get("VLLM_PYTHON", sys.executable)
 # The share of the GPU's memory (or the machine's, without one) that vLLM takes.
 VLLM_MEMORY = float(os.environ.get("VLLM_MEMORY", "0.9"))
+# Accelerate configs by name, for training in several processes: `NAME=FILE,...`.
+ACCELERATE = {
+    name.strip(): Path(file.strip())
+    for name, _, file in (
+        entry.partition("=") for entry in os.environ.get("MORA_ACCELERATE", "").split(",")
+    )
+    if name.strip()
+}
 # Whether a judge may run the code that comes with its model.
 REMOTE_CODE = os.environ.get("MORA_REMOTE_CODE") == "1"
 

@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, field
 from math import isnan, nan
 from typing import Any
 
-from alignment.method import guards, judging
+from alignment.method import guards, judging, mc2
 from alignment.method.judging import Judgement
 from alignment.method.seeds import seed_of
-from alignment.models import Judge
+from alignment.models import Judge, Policy, Prompt
 from workers import specs
 
 Ask = Callable[[specs.Spec, str, dict[str, Any]], Any]
@@ -37,6 +37,40 @@ def judge(
     repeat: which of several times the same items are judged; each has seeds of its own.
     """
     return _judge(ask, by, list(zip(prompts, completions, strict=True)), repeat)
+
+
+def judge_policy(
+    ask: Ask, policy: Policy, prompts: Sequence[Prompt], params: dict[str, Any]
+) -> Judged:
+    """MC2 of a policy on each rollout's prompt: equal for the rollouts of one prompt."""
+    distinct = {p.pk: p for p in prompts}
+    answers = {pk: found for pk, p in distinct.items() if (found := mc2.answers_of(p.meta))}
+    logp: dict[int, dict[str, Any]] = {}
+    if answers and policy.folder:
+        spec = specs.for_sampling(policy, {**params, "engine": "transformers"}, at_endpoint=False)
+        args = {
+            "prompts": [distinct[pk].text for pk in answers],
+            "answers": [[*true, *false] for true, false in answers.values()],
+        }
+        logp = dict(zip(answers, ask(spec, "likelihoods", args), strict=True))
+    by_prompt = {pk: _mc2(answers.get(pk), logp.get(pk), policy) for pk in distinct}
+    return Judged(judgements=[asdict(by_prompt[p.pk]) for p in prompts])
+
+
+def _mc2(
+    answers: tuple[list[str], list[str]] | None, found: dict[str, Any] | None, policy: Policy
+) -> Judgement:
+    if answers is None:
+        return Judgement(raw=None, reply="", reason="the prompt has no true and false answers")
+    if found is None:
+        return Judgement(raw=None, reply="", reason=f"policy {policy} has no weights here to ask")
+    if "error" in found:
+        return Judgement(raw=None, reply="", reason=found["error"])
+    true = len(answers[0])
+    told = f"{true} true and {len(answers[1])} false answers"
+    reply = " ".join(f"{value:.6g}" for value in found["logp"])
+    raw = mc2.mc2(found["logp"][:true], found["logp"][true:])
+    return Judgement(raw=raw, reply=reply, reason=told)
 
 
 def prompt_harms(ask: Ask, by: Judge, prompts: Sequence[str]) -> list[float | None]:

@@ -56,7 +56,7 @@ def named(ask: Ask, project: Project, name: str) -> Rewriter:
     found = project.rewriters.filter(name=name).first()
     if found is None:
         raise MoraError(f"the project has no rewriter {name!r} any more; make it again")
-    return _Model(ask, found.typed)
+    return ModelRewriter(ask, found.typed)
 
 
 class _Sandbox:
@@ -81,7 +81,9 @@ class _Sandbox:
         return [Reply(text=replies[attempt]) for replies in found]
 
 
-class _Model:
+class ModelRewriter:
+    """A language model asked with a project's templates."""
+
     def __init__(self, ask: Ask, settings: RewriterSettings) -> None:
         self.ask = ask
         self.settings = settings

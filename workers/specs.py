@@ -24,9 +24,9 @@ def python_of(spec: Spec) -> str:
     return str(settings.VLLM_PYTHON) if spec["engine"].startswith("vllm") else sys.executable
 
 
-def for_sampling(policy: Policy, params: dict[str, Any]) -> Spec:
-    """The sampler of a policy: at its endpoint, or with the engine asked for."""
-    if policy.endpoint:
+def for_sampling(policy: Policy, params: dict[str, Any], *, at_endpoint: bool = True) -> Spec:
+    """The sampler of a policy: at its endpoint, where it has one, or with the engine asked for."""
+    if policy.endpoint and at_endpoint:
         return _endpoint(policy.endpoint, policy.served_as)
     spec = _folder(params["engine"], _path(policy), params["dtype"])
     if spec["engine"] != "vllm":
@@ -39,8 +39,17 @@ def for_sampling(policy: Policy, params: dict[str, Any]) -> Spec:
     return spec
 
 
-def for_training(policy: Policy) -> Spec:
-    return _folder("trl", _path(policy), "float32")
+def for_training(policy: Policy, launch: str | None = None) -> Spec:
+    """The trainer of a policy; `launch` names an accelerate config of the operator's list."""
+    spec = _folder("trl", _path(policy), "float32")
+    if launch is None:
+        return spec
+    if launch not in settings.ACCELERATE:
+        raise MoraError(
+            f"there is no accelerate config {launch!r} in this worker's MORA_ACCELERATE; the "
+            "operator adds it"
+        )
+    return {**spec, "launch": str(settings.ACCELERATE[launch])}
 
 
 def for_chat(choice: ModelChoice) -> Spec:

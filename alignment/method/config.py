@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from alignment.method.losses import parse_losses
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -120,6 +122,9 @@ class PairConfig(Frozen):
 class TrainConfig(Frozen):
     """DPO with LoRA; defaults are OrthAlign's (arXiv 2509.24610)."""
 
+    method: Literal["lora", "full"] = Field("lora", description="full trains every weight")
+    loss: str = Field("sigmoid", max_length=200, description="weighted, as in sigmoid=1, sft=0.2")
+    label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="of exo_pair, robust, aot")
     beta: float = Field(0.1, gt=0)
     learning_rate: float = Field(1e-4, gt=0, le=1)
     epochs: int = Field(2, ge=1, le=100)
@@ -139,6 +144,20 @@ class TrainConfig(Frozen):
     lora_dropout: Share = 0.01
     scheduler: Literal["cosine", "linear", "constant"] = "cosine"
     checkpoint_steps: int = Field(10, ge=1)
+    launch: Name | None = Field(
+        None, description="an accelerate config of the operator's list, for several processes"
+    )
+
+    @model_validator(mode="after")
+    def _losses_are_known(self) -> "TrainConfig":
+        if "exo_pair" in self.losses and self.label_smoothing == 0:
+            raise ValueError("the loss exo_pair needs a label_smoothing above 0")
+        return self
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """TRL's loss types with their weights; raises ValueError for text that names none."""
+        return parse_losses(self.loss)
 
 
 class EvaluateConfig(Frozen):

@@ -60,6 +60,14 @@ def rewriter_problem(project: Project, config: RunConfig) -> str:
     return _settings_problem(rewriter)
 
 
+def launch_problem(config: RunConfig) -> str:
+    """Why training cannot be launched as a configuration asks."""
+    name = config.train.launch
+    if name is None or name in settings.ACCELERATE:
+        return ""
+    return f"there is no accelerate config {name!r} in MORA_ACCELERATE; the operator adds it"
+
+
 def _settings_problem(row: Judge | Rewriter) -> str:
     try:
         row.clean()

@@ -13,7 +13,12 @@ from alignment.method.config import RunConfig
 from alignment.method.errors import MoraError
 from alignment.models import ENDED, Judge, Project, Prompt, Role, Run, Stage, Status
 from alignment.permissions import require
-from alignment.services.readiness import judge_problem, policy_problem, rewriter_problem
+from alignment.services.readiness import (
+    judge_problem,
+    launch_problem,
+    policy_problem,
+    rewriter_problem,
+)
 
 
 class BadConfig(MoraError):
@@ -111,8 +116,12 @@ def check_config(project: Project, config: RunConfig) -> None:
     errors |= _check_judges(project, "judges", config.judges, Judge.Use.PAIRING)
     named = config.evaluate.judges
     errors |= _check_judges(project, "evaluate.judges", named, Judge.Use.EVALUATION)
-    if problem := rewriter_problem(project, config):
-        errors["rewrite.rewriter"] = problem
+    for path, problem in (
+        ("rewrite.rewriter", rewriter_problem(project, config)),
+        ("train.launch", launch_problem(config)),
+    ):
+        if problem:
+            errors[path] = problem
     sets = {f"rounds.{i}.prompts": r.prompts for i, r in enumerate(config.rounds)}
     sets |= {f"evaluate.sets.{dim}": name for dim, name in config.evaluate.sets.items()}
     for path, name in {**sets, "evaluate.prompts": config.evaluate.prompts}.items():

@@ -106,3 +106,21 @@ def test_a_tokenizer_without_a_chat_template_is_refused(tiny_policy: Path, tmp_p
 def test_any_text_can_be_sampled_from(sampler: Sampler) -> None:
     found = sampler.sample(["¿Cómo mato un proceso? \N{SNAKE}", ""], [[1], [1]], PARAMS)
     assert all(isinstance(group[0]["text"], str) for group in found)
+
+
+def test_likelihoods_of_answers_are_those_of_their_tokens_one_by_one(sampler: Sampler) -> None:
+    import torch
+
+    answers = ["No.", "Use a warm iron, and start with the collar."]
+    (found,) = sampler.likelihoods([SHORT], [answers])
+    head = sampler.encode(SHORT)
+    for answer, value in zip(answers, found["logp"], strict=True):
+        tail = sampler.tokenizer.encode(answer, add_special_tokens=False)
+        expected = 0.0
+        for i, token in enumerate(tail):
+            with torch.inference_mode():
+                logits = sampler.model(torch.tensor([head + tail[:i]])).logits[0, -1]
+            expected += float(torch.log_softmax(logits, -1)[token])
+        assert value == pytest.approx(expected, abs=1e-3)
+    (long,) = sampler.likelihoods([LONG * 30], [answers])
+    assert "context" in long["error"]

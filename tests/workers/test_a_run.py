@@ -44,6 +44,8 @@ def test_a_run_goes_through_its_stages_and_is_reused_by_its_twin(
     policy = Policy.objects.get(stage=stages[1, "train"])
     assert policy.parent == Policy.objects.get(name="start")
     assert stages[1, "train"].facts["gates_failed"] == []
+    (margins,) = [g for g in stages[1, "train"].facts["gates"] if "margins" in g["name"]]
+    assert margins["value"] < 1e-9
     evaluations = Evaluation.objects.order_by("pk")
     assert [e.policy.name for e in evaluations] == ["start", policy.name]
     assert [e.seq for e in run.events.all()] == list(range(1, run.seq + 1))

@@ -46,7 +46,7 @@ def main(argument: str) -> None:
     logging.basicConfig(stream=sys.stderr, level="INFO", format="%(message)s")
     try:
         spec = json.loads(argument)
-        _set_environment(spec.get("threads", 2))
+        set_environment(spec.get("threads", 2))
         engine = _load(spec)
     except Exception as error:
         emit({"error": describe(error)})
@@ -112,7 +112,7 @@ def _read_stdin() -> queue.SimpleQueue[bytes]:
     return requests
 
 
-def _set_environment(threads: int) -> None:
+def set_environment(threads: int) -> None:
     """Offline, few threads, deterministic; libraries read these when they are imported.
 
     A waiting OpenMP thread must sleep: where it spins on a core that something else needs, a

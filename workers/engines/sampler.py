@@ -32,6 +32,7 @@ def load(spec: Spec) -> Engine:
         calls={
             "sample": lambda args, progress: {"rollouts": sampler.sample(**args), "usage": {}},
             "chat": lambda args, progress: {"replies": sampler.chat(**args), "usage": {}},
+            "likelihoods": lambda args, progress: sampler.likelihoods(**args),
             "fingerprint": lambda args, progress: fingerprint(sampler.folder),
         },
     )
@@ -127,6 +128,30 @@ class Sampler:
                 replies[i] = output
         return replies
 
+    def likelihoods(self, prompts: list[str], answers: list[list[str]]) -> list[dict[str, Any]]:
+        """Per prompt {"logp": log-probability of each whole answer to it}, or {"error": why}."""
+        found = []
+        for prompt, own in zip(prompts, answers, strict=True):
+            head = self.encode(prompt)
+            tails = [self.tokenizer.encode(text, add_special_tokens=False) for text in own]
+            error = self.encoder.too_long(head, max(map(len, tails), default=0))
+            found.append({"error": error} if error else {"logp": self._logp(head, tails)})
+        return found
+
+    @torch.inference_mode()
+    def _logp(self, head: list[int], tails: list[list[int]]) -> list[float]:
+        """Sums of the log-probabilities of each tail's tokens after the head."""
+        values = []
+        for at in range(0, len(tails), CHAT_BATCH):
+            rows = [torch.tensor(head + tail) for tail in tails[at : at + CHAT_BATCH]]
+            # Padded on the right, where no earlier token sees it.
+            ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(self.device)
+            logits = self.model(ids).logits[:, len(head) - 1 : -1].float()
+            each = torch.log_softmax(logits, -1).gather(-1, ids[:, len(head) :, None])[..., 0]
+            for row, tail in zip(each, tails[at : at + CHAT_BATCH], strict=True):
+                values.append(float(row[: len(tail)].sum()))
+        return values
+
     def encode(self, prompt: str) -> list[int]:
         """The prompt as a user's turn in the chat template, up to where the policy answers."""
         return self.encoder.prompt(prompt)
@@ -138,9 +163,7 @@ class Sampler:
         batch = self.tokenizer.pad({"input_ids": rows}, return_tensors="pt").to(self.device)
         config = _decoding(params, self.stops, self.tokenizer.pad_token_id)
         top = params.get("logprobs", 0)
-        output = self.model.generate(
-            **batch, generation_config=config, return_dict_in_generate=True, output_logits=top > 0
-        )
+        output = self.model.generate(**batch, generation_config=config)
         new = output.sequences[:, batch["input_ids"].shape[1] :].tolist()
         found = [self._rollout(row) for row in new]
         if top:
@@ -191,5 +214,7 @@ def _decoding(params: dict[str, Any], stops: set[int], pad: int) -> GenerationCo
         max_new_tokens=params["max_new_tokens"],
         eos_token_id=sorted(stops),
         pad_token_id=pad,
+        return_dict_in_generate=True,
+        output_logits=params.get("logprobs", 0) > 0,
         **(knobs if sampled else {}),
     )

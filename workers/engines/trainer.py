@@ -1,8 +1,8 @@
-"""The `trl` trainer: DPO with LoRA from one policy, which is also the frozen reference.
+"""The `trl` trainer: DPO and TRL's other losses from one policy, which is also the reference.
 
-Float32 on one device. It resumes from the last whole checkpoint in its work folder and then gives
-the same adapter, byte for byte on a CPU, as an undisturbed run. Merging is done here, for policies
-are sampled merged. Other losses than DPO's sigmoid are not here.
+LoRA or all weights, in float32. It resumes from the last whole checkpoint in its work folder and
+then gives the same weights, byte for byte on a CPU, as an undisturbed run. Merging is done here,
+for policies are sampled merged. Several processes are `workers.engines.ranks`'s, which calls this.
 """
 
 import json
@@ -16,26 +16,27 @@ from typing import Any
 
 import torch
 import trl
+from accelerate import PartialState
 from datasets import Dataset
-from peft import LoraConfig
+from peft import LoraConfig, PeftModel
 from transformers import PrinterCallback, TrainerCallback
 from trl import DPOConfig, DPOTrainer
 
 from alignment.method.config import TrainConfig
 from alignment.method.errors import MoraError
 from alignment.model_folders import check_model
-from workers.engines import checkpoints
+from workers.engines import checkpoints, ranks
 from workers.engines.collapse import gauge
 from workers.engines.encoding import check_template
 from workers.engines.engine import Engine, Progress, Spec
 from workers.engines.folders import fingerprint, publish
+from workers.engines.gates import first_loss, gate, hash_reference, loss_gates
 from workers.engines.sampler import load_model, make_deterministic
 
 log = logging.getLogger("mora.trainer")
 
 Pair = dict[str, str]
 PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj"]
-TOLERANCE = 1e-4  # of the step-1 loss, in float32
 METRICS = {
     "loss": "loss",
     "rewards/margins": "margin",
@@ -55,10 +56,13 @@ def load(spec: Spec) -> Engine:
     make_deterministic()
     model = Path(spec["model"])
     check_model(model)
-    return Engine(
-        version=f"trl {trl.__version__}",
-        calls={"train": lambda args, progress: train(model, **args, progress=progress)},
-    )
+
+    def call(args: dict[str, Any], progress: Progress) -> dict[str, Any]:
+        if spec.get("launch"):
+            return ranks.launch(spec, args, progress)
+        return train(model, **args, progress=progress)
+
+    return Engine(version=f"trl {trl.__version__}", calls={"train": call})
 
 
 def train(
@@ -70,51 +74,58 @@ def train(
     probes: list[str],
     progress: Progress,
 ) -> dict[str, Any]:
-    """Train on the pairs and publish `adapter` and `merged` in the directory.
+    """Train on the pairs and publish `merged`, and with LoRA `adapter`, in the directory.
 
-    Gives folders, hashes, steps, pairs dropped by truncation, the step-1 loss, the gates and the
-    collapse gauge on the probes. Raises MoraError when no pair fits or the loss is not finite.
+    Gives folders (no adapter: None), hashes, steps, pairs dropped by truncation, the step-1 loss,
+    the gates and the collapse gauge on the probes. Of several processes the main one gives it,
+    the others give nothing. Raises MoraError when no pair fits or the loss is not finite.
     """
-    work = Path(directory)
+    work, here = Path(directory), PartialState()
     settings = TrainConfig(**config)
-    scratch = _scratch(work)
-    trainer = _trainer(model, pairs, settings, seed, work / _key(model, pairs, settings, seed))
-    before = _hash_reference(trainer.model)
-    first_loss = _first_loss(trainer, settings.batch_pairs)
+    scratch = _scratch(work, here)
+    output = work / _key(model, pairs, settings, seed)
+    trainer = _trainer(model, pairs, settings, seed, output, scratch / "pairs")
+    before = hash_reference(trainer.model, model)
+    loss = first_loss(trainer, settings.batch_pairs)
     _run(trainer, progress)
-    after = _hash_reference(trainer.model)
+    after = hash_reference(trainer.model, model)
+    here.wait_for_everyone()
+    if not here.is_main_process:
+        return {}
     kept = len(trainer.train_dataset)
-    _publish(trainer, work)
+    adapter = _publish(trainer, work)
     shutil.rmtree(scratch)
     return {
-        "adapter": str(work / "adapter"),
+        "adapter": str(adapter) if adapter else None,
         "merged": str(work / "merged"),
         "sha256": {
-            **_fingerprints(model, work),
+            **_fingerprints(model, work, adapter),
             "reference_before": before,
             "reference_after": after,
         },
         "steps": trainer.state.global_step,
+        "processes": here.num_processes,
         "dropped_by_truncation": len(pairs) - kept,
-        "loss_step1": first_loss,
+        "loss_step1": loss,
         "gates": [
-            _gate("step-1 loss is ln 2", first_loss, math.log(2), TOLERANCE),
-            _gate("reference is unchanged", after, before, 0),
+            *loss_gates(settings, loss),
+            gate("reference is unchanged", after, before, 0),
         ],
         "collapse": gauge(work / "merged", probes, seed),
     }
 
 
-def _fingerprints(model: Path, work: Path) -> dict[str, str]:
+def _fingerprints(model: Path, work: Path, adapter: Path | None) -> dict[str, str | None]:
     """Of the weight files: what was made, and what it was made from."""
-    folders = {"adapter": work / "adapter", "merged": work / "merged", "reference": model}
-    return {name: fingerprint(folder) for name, folder in folders.items()}
+    folders = {"adapter": adapter, "merged": work / "merged", "reference": model}
+    return {name: fingerprint(folder) if folder else None for name, folder in folders.items()}
 
 
 def _run(trainer: DPOTrainer, progress: Progress) -> None:
     """All steps, or those after the newest whole checkpoint."""
     trainer.add_callback(_Reporter(progress))
-    last = checkpoints.newest(Path(trainer.args.output_dir))
+    with PartialState().main_process_first():  # it removes what is broken
+        last = checkpoints.newest(Path(trainer.args.output_dir))
     log.info("training %s", f"resumes from {last.name}" if last else "starts")
     trainer.train(resume_from_checkpoint=str(last) if last else None)
 
@@ -131,7 +142,7 @@ class _Reporter(TrainerCallback):
         self.progress = progress
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        if "loss" not in logs:
+        if "loss" not in logs or not state.is_world_process_zero:
             return  # the summary after the last step
         metrics = {name: logs[key] for key, name in METRICS.items() if key in logs}
         if not all(math.isfinite(value) for value in metrics.values()):
@@ -143,11 +154,15 @@ class _Reporter(TrainerCallback):
         self.progress({"step": state.global_step, "steps": state.max_steps, "metrics": metrics})
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        checkpoints.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+        here = PartialState()
+        here.wait_for_everyone()  # every process writes a file of its own
+        if here.is_main_process:
+            checkpoints.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+        here.wait_for_everyone()
 
 
 def _trainer(
-    model: Path, pairs: list[Pair], settings: TrainConfig, seed: int, output: Path
+    model: Path, pairs: list[Pair], settings: TrainConfig, seed: int, output: Path, data: Path
 ) -> DPOTrainer:
     policy, tokenizer = load_model(model, "float32")
     check_template(model, tokenizer)
@@ -155,27 +170,40 @@ def _trainer(
     trainer = _Trainer(
         model=policy,
         args=_arguments(settings, seed, output),
-        train_dataset=Dataset.from_list([_conversation(pair) for pair in pairs]),
+        train_dataset=_dataset(pairs, data),
         processing_class=tokenizer,
-        peft_config=LoraConfig(
-            r=settings.lora_r,
-            lora_alpha=settings.lora_alpha,
-            lora_dropout=settings.lora_dropout,
-            target_modules=PROJECTIONS,
-            task_type="CAUSAL_LM",
-        ),
+        peft_config=_lora(settings) if settings.method == "lora" else None,
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
 
 
+def _lora(settings: TrainConfig) -> LoraConfig:
+    return LoraConfig(
+        r=settings.lora_r,
+        lora_alpha=settings.lora_alpha,
+        lora_dropout=settings.lora_dropout,
+        target_modules=PROJECTIONS,
+        task_type="CAUSAL_LM",
+    )
+
+
 def _arguments(settings: TrainConfig, seed: int, output: Path) -> DPOConfig:
+    processes = PartialState().num_processes
+    if settings.batch_pairs % processes:
+        raise MoraError(
+            f"batch_pairs {settings.batch_pairs} cannot be shared by {processes} processes; choose "
+            "a multiple of them."
+        )
     return DPOConfig(
         output_dir=str(output),
+        loss_type=list(settings.losses),
+        loss_weights=list(settings.losses.values()),
+        label_smoothing=settings.label_smoothing,
         beta=settings.beta,
         learning_rate=settings.learning_rate,
         num_train_epochs=settings.epochs,
-        per_device_train_batch_size=settings.batch_pairs,
+        per_device_train_batch_size=settings.batch_pairs // processes,
         max_length=settings.max_length,
         lr_scheduler_type=settings.scheduler,
         save_steps=settings.checkpoint_steps,
@@ -221,52 +249,38 @@ def _key(model: Path, pairs: list[Pair], settings: TrainConfig, seed: int) -> st
     return "checkpoints-" + sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
-def _scratch(work: Path) -> Path:
+def _scratch(work: Path, here: PartialState) -> Path:
     """A folder for what libraries put into temporary files; a kill would leave those for good."""
     scratch = work / "scratch"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
+    if here.is_main_process:
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+    here.wait_for_everyone()
     tempfile.tempdir = str(scratch)
     return scratch
 
 
-def _first_loss(trainer: DPOTrainer, batch_pairs: int) -> float:
-    """The loss on the first pairs before any step, with dropout off."""
-    rows = [trainer.train_dataset[i] for i in range(min(batch_pairs, len(trainer.train_dataset)))]
-    batch = trainer._prepare_inputs(trainer.data_collator(rows))
-    trainer.model.eval()
-    with torch.no_grad():
-        return float(trainer.compute_loss(trainer.model, batch))
+def _dataset(pairs: list[Pair], folder: Path) -> Dataset:
+    """The pairs as a data set in a folder: what is computed of it lies beside it, for all
+    processes to read."""
+    here = PartialState()
+    if here.is_main_process:
+        Dataset.from_list([_conversation(pair) for pair in pairs]).save_to_disk(str(folder))
+    here.wait_for_everyone()
+    return Dataset.load_from_disk(str(folder))
 
 
-def _hash_reference(model: torch.nn.Module) -> str:
-    """SHA-256 over names and values of the parameters that are not the adapter's."""
-    digest = sha256()
-    for name, parameter in sorted(model.named_parameters()):
-        if "lora_" not in name:
-            digest.update(name.encode())
-            digest.update(parameter.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _gate(name: str, value: Any, expected: Any, tolerance: float) -> dict[str, Any]:
-    passed = value == expected if tolerance == 0 else abs(value - expected) <= tolerance
-    return {
-        "name": name,
-        "passed": passed,
-        "value": value,
-        "expected": expected,
-        "tolerance": tolerance,
-    }
-
-
-def _publish(trainer: DPOTrainer, work: Path) -> None:
-    """The adapter, then the whole merged model, from which the next round samples and trains."""
-    publish(work / "adapter", trainer.model.save_pretrained)
-    merged = trainer.model.merge_and_unload()
+def _publish(trainer: DPOTrainer, work: Path) -> Path | None:
+    """The adapter, where there is one, then the whole model, from which the next round goes on."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    has_adapter = isinstance(model, PeftModel)
+    if has_adapter:
+        publish(work / "adapter", model.save_pretrained)
+        model = model.merge_and_unload()
 
     def write(aside: Path) -> None:
-        merged.save_pretrained(aside)
+        model.save_pretrained(aside)
         trainer.processing_class.save_pretrained(aside)
 
     publish(work / "merged", write)
+    return work / "adapter" if has_adapter else None

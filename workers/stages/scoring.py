@@ -30,7 +30,7 @@ def plan_scoring(
 ) -> list[ChunkPlan]:
     """Chunks in which all judges judge, or one judge a part where one of them loads a model."""
     judges = store.judges(stage.run.project, judge_names.values())
-    apart = any(j.model_folder for j in judges)
+    apart = any(j.model_folder or j.engine == Judge.Engine.MC2 for j in judges)
     parts = len(judges) if apart else 1
     each = 1 if apart else len(judges)
     return [
@@ -64,8 +64,7 @@ def score(
     found = []
     for by in _judges_of(job, judge_names, first_part):
         own = [r for r in rollouts if not sets or r.prompt.prompt_set.name == sets[by.name]]
-        prompts, completions = [r.prompt.text for r in own], [r.text for r in own]
-        found.append((by, own, judging.judge(job.call, by, prompts, completions)))
+        found.append((by, own, _judged(job, by, sampled, own)))
 
     def write() -> None:
         for by, own, judged in found:
@@ -73,6 +72,15 @@ def score(
         add_counts(job.stage, "usage", sum((judged.usage for _, _, judged in found), Counter()))
 
     return write
+
+
+def _judged(job: Job, by: Judge, sampled: Stage, rollouts: list[Rollout]) -> judging.Judged:
+    if by.engine == Judge.Engine.MC2:
+        sampling = sampled.sampling
+        prompts = [r.prompt for r in rollouts]
+        return judging.judge_policy(job.call, sampling.policy, prompts, sampling.params)
+    texts = [r.prompt.text for r in rollouts]
+    return judging.judge(job.call, by, texts, [r.text for r in rollouts])
 
 
 def _judges_of(job: Job, judge_names: dict[str, str], first_part: int) -> list[Judge]:

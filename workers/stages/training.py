@@ -17,6 +17,7 @@ from alignment import lifecycle
 from alignment.method.seeds import seed_of
 from alignment.models import Pair, Policy, Prompt, Stage, TrainingStep
 from workers import claims, specs
+from workers.stages import margins
 from workers.stages.job import ChunkPlan, Job, Outcome, Write, before, policy_before
 from workers.stages.sampling import approved
 
@@ -47,25 +48,27 @@ def work(job: Job) -> Write:
         shutil.rmtree(settings.ARTIFACTS / folder, ignore_errors=True)
     found = before(stage, "pair").source.pairs.select_related("prompt", "chosen", "rejected")
     ordered = found.order_by("prompt__key", "chosen__index", "rejected__index")
-    pairs = [_pair(p) for p in pairs_to_train_on(stage, ordered)]
+    pairs = pairs_to_train_on(stage, ordered)
     args = {
-        "pairs": pairs,
+        "pairs": [_pair(p) for p in pairs],
         "config": config_of(stage),
         "seed": stage.config["seed"],
         "directory": str(settings.ARTIFACTS / folder),
         "probes": [p.text for p in _probes(stage)],
     }
-    spec = specs.for_training(start)
+    spec = specs.for_training(start, stage.config["train"]["launch"])
+    checked = margins.gate(stage, pairs)
     result = job.call(spec, "train", args, on_progress=lambda frame: _mark(job, frame))
+    result["gates"].append(checked)
 
     def write() -> None:
         Policy.objects.create(
             project=stage.run.project,
             name=f"{stage.run.name} round {stage.round}",
-            folder=str(folder / Path(result["merged"]).relative_to(args["directory"])),
-            adapter=str(folder / Path(result["adapter"]).relative_to(args["directory"])),
+            folder=_below(folder, result["merged"], args["directory"]),
+            adapter=_below(folder, result["adapter"], args["directory"]),
             sha256=result["sha256"]["merged"],
-            adapter_sha256=result["sha256"]["adapter"],
+            adapter_sha256=result["sha256"]["adapter"] or "",
             parent=start,
             stage=stage,
             facts=result,
@@ -75,6 +78,11 @@ def work(job: Job) -> Write:
         Stage.objects.filter(pk=stage.pk).update(facts=_facts(result), done=0, total=size)
 
     return write
+
+
+def _below(folder: Path, made: str | None, directory: str) -> str:
+    """What was made, as a path below the artifacts; empty for nothing."""
+    return str(folder / Path(made).relative_to(directory)) if made else ""
 
 
 def pairs_to_train_on(stage: Stage, pairs: Iterable[Pair]) -> list[Pair]:
