@@ -76,7 +76,7 @@ def test_bad_rows_are_listed_and_the_status_is_not_zero(write_file: WriteFile) -
     assert err.getvalue() == "line 3: 'prompt' holds a NUL character, which cannot be stored\n"
     out, told = run("import_prompts", path, "--project", "p", "--set", "S", "--skip-bad")
     assert told == err.getvalue()
-    assert out == "left out 1 bad rows\nimported 1 prompts into set S of project p\n"
+    assert out == "left out 1 bad row\nimported 1 prompts into set S of project p\n"
 
 
 @pytest.mark.parametrize(
