@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: demo up ablation test check chaos bench clean
+.PHONY: demo up ablation test test-long check chaos bench clean
 
 demo: .venv/installed  ## the whole method once, then the console until Ctrl-C
 	@exec $(PY) manage.py demo $(ARGS)
@@ -16,6 +16,9 @@ ablation: .venv/installed  ## MORA against its ablations on the sandbox; SEEDS=1
 
 test: .venv/installed-dev
 	@exec $(PY) -m pytest $(ARGS)
+
+test-long: .venv/installed-dev  ## faults, safeguards and the ablation: minutes each
+	@exec $(PY) -m pytest -m long $(ARGS)
 
 # Against real vLLM on the CPU, in an environment of its own; a skipped test is a failure.
 test-vllm: .venv/installed-dev .venv-vllm/installed

@@ -15,7 +15,7 @@ from tests.builders import make_run
 from tests.chaos.console import until
 from tests.conftest import Workers, wait_for_run
 
-pytestmark = pytest.mark.xdist_group("chaos")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("chaos")]
 Make = Callable[[str], Workers]
 FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 

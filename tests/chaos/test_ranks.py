@@ -61,6 +61,7 @@ def seconds_until_gone(pids: set[int]) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.long
 @pytest.mark.xdist_group("chaos")
 def test_a_cancel_and_a_workers_death_end_both_ranks_in_time(launched: Launched) -> None:
     launcher, lifeline, below = launched
@@ -69,6 +70,7 @@ def test_a_cancel_and_a_workers_death_end_both_ranks_in_time(launched: Launched)
     launcher.wait(5)
 
 
+@pytest.mark.long
 @pytest.mark.xdist_group("chaos")
 def test_a_killed_rank_takes_the_other_and_their_parents_along(
     launched: Launched, tmp_path: Path

@@ -20,7 +20,7 @@ from tests.chaos.rules import MARK
 from tests.chaos.sabotage import UNIQUE
 from tests.conftest import Workers, wait_for_run
 
-pytestmark = pytest.mark.xdist_group("chaos")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("chaos")]
 TAKE_UP_SECONDS = 25.0  # the second worker has to start, and to load the model for another chunk
 GRANDCHILD = "sandbox-helpful-eval=tests.chaos.rules:helpful"
 

@@ -11,6 +11,7 @@ import pytest
 from tests.environment import BASE
 
 
+@pytest.mark.long
 @pytest.mark.xdist_group("chaos")
 def test_a_few_kills_lose_nothing_double_nothing_and_change_nothing(tmp_path: Path) -> None:
     output = tmp_path / "chaos.json"

@@ -4,6 +4,7 @@ import json
 import time
 from pathlib import Path
 
+import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 
@@ -17,6 +18,7 @@ from workers.ablation_table import CLOSE, OPEN, write_table
 NAMES = ["start", *ARMS]
 
 
+@pytest.mark.long
 def test_the_short_ablation_goes_through_a_kill_and_compares_the_arms_at_equal_budgets(
     transactional_db: None,
     sandbox_policy: tuple[str, str],
