@@ -35,7 +35,7 @@ from alignment.api.review_schemas import (
 )
 from alignment.api.schemas import RunWhole
 from alignment.models import BulkDecision, Prompt, Role, Run
-from alignment.permissions import admit
+from alignment.permissions import admit, may
 from alignment.queries import desk
 from alignment.queries.agreement import review_agreement
 from alignment.queries.review_exports import as_json_lines, as_parquet, export_rows, streamed
@@ -50,12 +50,15 @@ SAMPLE = 10
 
 @router.get("/projects/{slug}/review/progress", response=list[ProgressOut])
 def list_review_progress(request: Request, slug: Slug) -> list[dict[str, Any]]:
-    """The project's latest 20 review stages, open ones first, with everybody's reviews."""
+    """The project's latest 20 review stages, open ones first. `people` is everybody for
+    adjudicators and above, yourself for others."""
     project = project_for(request.auth, slug)
+    leads = may(request.auth, project, Role.ADJUDICATOR)
     found = [desk.progress(stage) for stage in desk.review_stages(project)[:20]]
     return [
         {
             **vars(row),
+            "people": [p for p in row.people if leads or p.reviewer.user_id == request.auth.pk],
             "stage": row.stage.pk,
             "run": row.stage.run_id,
             "round": row.stage.round,

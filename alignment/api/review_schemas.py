@@ -136,8 +136,8 @@ class TallyOut(Schema):
 
 
 class ProgressOut(Schema):
-    """`pending` rewrites still take reviews, `overlap` each; `closes_in` seconds the run goes
-    on."""
+    """`pending` rewrites still take reviews, `overlap` each; in `closes_in` seconds the run goes
+    on. `people`: everybody's reviews for adjudicators and above, your own for others."""
 
     stage: int
     run: int

@@ -110,12 +110,30 @@ def test_a_rewrite_goes_from_the_queue_to_its_end(client_of: ClientOf, stage: St
     disputes = get(judge, f"/stages/{stage.pk}/disputes").json()["items"]
     assert [r["words"] for d in disputes for r in d["reviews"]] == ["lawful?"]
     assert post(judge, f"{address}/adjudicate", REJECT).status_code == 200
-    (progress,) = get(bob, "/projects/sandbox/review/progress").json()
+    (progress,) = get(judge, "/projects/sandbox/review/progress").json()
     assert (progress["done"], progress["pending"], progress["disputed"]) == (1, 2, 0)
     assert {p["reviewer"]: p["flag"] for p in progress["people"]} == {
         "a-annotator": 1,
         "a-adjudicator": 0,
     }
+
+
+def test_what_others_have_said_so_far_is_for_adjudicators_and_above(
+    client_of: ClientOf, item: ReviewItem
+) -> None:
+    body = {"decision": "reject", "reason": "adds_harm"}
+    assert post(client_of("annotator"), f"/review-items/{item.pk}/review", body).status_code == 200
+    seen = {}
+    for role in ROLES[2:]:
+        (progress,) = get(client_of(role), "/projects/sandbox/review/progress").json()
+        assert (progress["total"], progress["done"], progress["pending"]) == (3, 1, 2)
+        seen[role] = [p["reviewer"] for p in progress["people"]]
+    everybody = ["a-annotator"]
+    assert seen.pop("viewer") == []
+    assert seen == dict.fromkeys(seen, everybody)
+    post(client_of("researcher"), f"/review-items/{item.pk + 1}/review", body)
+    (progress,) = get(client_of("annotator"), "/projects/sandbox/review/progress").json()
+    assert [p["reviewer"] for p in progress["people"]] == ["a-annotator"]
 
 
 def test_where_nothing_is_left_the_answer_says_why(client_of: ClientOf, run: Run) -> None:
