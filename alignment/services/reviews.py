@@ -27,9 +27,9 @@ def decide_rewrite(
 ) -> Review:
     """Record a person's word on a rewrite: approve, edit, reject, skip or flag.
 
-    lease: the token under which it was given out. Sent again with the same token it changes
-    nothing and answers like the first time. A lease that ran out is no hindrance while nobody else
-    holds the rewrite and it still takes the person's review.
+    lease: the token under which it was given out. The same answer sent again with the same token
+    changes nothing and answers like the first time. A lease that ran out is no hindrance while
+    nobody else holds the rewrite and it still takes the person's review.
 
     Raises BadAnswer where the answer must be changed; Held where the rewrite is no longer theirs,
     or Closed where its stage is (both keep the text as a draft); Denied.
@@ -39,9 +39,9 @@ def decide_rewrite(
             item = locked(item.pk)
             require(by, item.stage.run.project, Role.ANNOTATOR)
             me = reviewer_of(item.stage.run.project, by)
-            if first := _sent_before(item, me, lease):
-                return first
             answer = checked(answer, item)
+            if first := _sent_before(item, me, answer, lease):
+                return first
             _admit(item, me)
             review = _record(item, me, answer, lease=lease)
             alone = None if item.seen_by else [review]
@@ -56,11 +56,21 @@ def decide_rewrite(
     return review
 
 
-def _sent_before(item: ReviewItem, me: Reviewer, lease: UUID | None) -> Review | None:
-    """What was submitted under the lease before, if anything; nothing while the lease stands."""
-    if lease is None or (item.lease == lease and item.held_by_id == me.pk):
+def _sent_before(
+    item: ReviewItem, me: Reviewer, answer: Answer, lease: UUID | None
+) -> Review | None:
+    """The standing review that the same answer made under the lease before, if any.
+
+    Raises Held where the lease was used up otherwise: for another rewrite, or taken back since.
+    """
+    first = Review.objects.filter(lease=lease).first() if lease else None
+    if first is None:
         return None
-    return Review.objects.filter(lease=lease, item=item, reviewer=me).first()
+    if (first.item_id, first.reviewer_id) != (item.pk, me.pk):
+        raise Held("this was sent under the lease of another rewrite; open this one again")
+    if first.withdrawn_at is not None:
+        raise Held("you took your review of this rewrite back since; open the rewrite again")
+    return first if answer_of(first) == answer else None
 
 
 def _admit(item: ReviewItem, me: Reviewer) -> None:

@@ -208,6 +208,59 @@ def test_a_double_click_is_answered_like_the_first(
     assert (stage.done, Review.objects.count(), ReviewDraft.objects.count()) == (1, 1, 0)
 
 
+@pytest.mark.parametrize("second", [REJECT, edit("Mend it how?")])
+def test_another_answer_under_a_used_lease_is_refused_and_kept(
+    project: Project, stage: Stage, bob: User, second: Answer
+) -> None:
+    item = next_item(project=project, by=bob)
+    assert item is not None
+    decide_rewrite(item=item, by=bob, answer=APPROVE, lease=item.lease)
+    with pytest.raises(Held, match=r"reviewed this rewrite already.*kept as a draft"):
+        decide_rewrite(item=item, by=bob, answer=second, lease=item.lease)
+    draft = ReviewDraft.objects.get()
+    assert (draft.decision, draft.text) == (second.decision, second.text)
+    assert [r.decision for r in Review.objects.all()] == ["approve"]
+
+
+def test_an_edit_that_was_recorded_as_an_approval_is_the_same_again(
+    project: Project, stage: Stage, bob: User
+) -> None:
+    item = next_item(project=project, by=bob)
+    assert item is not None
+    same = edit(f"{item.prompt.text}\n", ratings={"natural": 4})
+    first = decide_rewrite(item=item, by=bob, answer=same, lease=item.lease)
+    assert decide_rewrite(item=item, by=bob, answer=same, lease=item.lease).pk == first.pk
+    assert not ReviewDraft.objects.exists()
+
+
+@pytest.mark.parametrize("again", [APPROVE, edit("Mend it how?")])
+def test_what_is_sent_under_the_lease_of_a_review_taken_back_is_kept_as_a_draft(
+    project: Project, stage: Stage, bob: User, again: Answer
+) -> None:
+    item = next_item(project=project, by=bob)
+    assert item is not None
+    decide_rewrite(item=item, by=bob, answer=APPROVE, lease=item.lease)
+    back = undo_review(item=item, by=bob)
+    with pytest.raises(Held, match=r"took your review of this rewrite back since.*kept"):
+        decide_rewrite(item=item, by=bob, answer=again, lease=item.lease)
+    assert ReviewDraft.objects.get().decision == again.decision
+    decide_rewrite(item=back, by=bob, answer=again, lease=back.lease)
+    assert [r.decision for r in Review.objects.filter(withdrawn_at=None)] == [again.decision]
+
+
+def test_a_lease_used_on_another_rewrite_is_refused_and_the_text_kept(
+    project: Project, stage: Stage, bob: User
+) -> None:
+    item = next_item(project=project, by=bob)
+    assert item is not None
+    other = item_of(stage, 1)
+    decide_rewrite(item=other, by=bob, answer=APPROVE, lease=item.lease)
+    with pytest.raises(Held, match=r"under the lease of another rewrite.*kept as a draft"):
+        decide_rewrite(item=item, by=bob, answer=edit("Mend it how?"), lease=item.lease)
+    assert ReviewDraft.objects.get(item=item).text == "Mend it how?"
+    assert Review.objects.get().item_id == other.pk
+
+
 def test_who_submits_without_that_lease_a_second_time_is_told(stage: Stage, bob: User) -> None:
     item = decide(item_of(stage), bob, APPROVE)
     with pytest.raises(Held, match="perhaps in another window; what you wrote is kept"):
