@@ -1,5 +1,6 @@
 """Which rewrites of a review stage are meant: a small frozen filter, as lists and bulk use it."""
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from alignment.models import ReviewItem, Stage, Verdict
 
 State = ReviewItem.State
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +17,8 @@ class ReviewFilter:
     """Rewrites of a stage; each empty part leaves all in.
 
     state: of ReviewItem.State, or `undecided`; strategy: that wrote it; missing: a dimension that
-    it is to add; contains: text in the rewrite, whatever its case.
+    it is to add; contains: text in the rewrite, whatever its case. What no text of the database can
+    hold is dropped.
     """
 
     stage: int
@@ -23,6 +26,10 @@ class ReviewFilter:
     strategy: str = ""
     missing: str = ""
     contains: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("state", "strategy", "missing", "contains"):
+            object.__setattr__(self, name, UNSTORABLE.sub("", getattr(self, name)))
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -38,7 +45,7 @@ def filtered(chosen: ReviewFilter) -> "QuerySet[ReviewItem]":
     if chosen.strategy:
         found = found.filter(prompt__strategy=chosen.strategy)
     if chosen.contains:
-        found = found.filter(prompt__text__icontains=chosen.contains.replace("\x00", ""))
+        found = found.filter(prompt__text__icontains=chosen.contains)
     if chosen.missing:
         verdicts = Verdict.objects.filter(
             stage__in=_mined(chosen.stage),

@@ -46,8 +46,8 @@ def get_review_item(request: Request, item_id: Id) -> dict[str, Any]:
 
 @router.get("/review-items/{item_id}/reviews", response=list[ReviewOut])
 def list_reviews(request: Request, item_id: Id) -> list[Review]:
-    """Its standing reviews: your own, those of others once it is decided, and all of them to an
-    adjudicator once it is disputed."""
+    """Its standing reviews: your own, those of others once it is decided and you have reviewed it
+    or the review is over, and all of them to an adjudicator once it is disputed or decided."""
     return reviews_visible(item_for(request.auth, item_id), request.auth)
 
 

@@ -16,6 +16,7 @@ from alignment.models import (
     Role,
     Rollout,
     Stage,
+    Status,
     Verdict,
 )
 from alignment.permissions import may
@@ -95,15 +96,19 @@ def review_page(item: ReviewItem, viewer: User) -> ReviewPage:
 def reviews_visible(item: ReviewItem, viewer: User) -> list[Review]:
     """The standing reviews of an item that a person may see, for reviewing is blind.
 
-    One's own always; those of others once the item is decided, and to who may adjudicate once it
-    is disputed.
+    One's own always; to who may adjudicate, those of others once the item is decided or disputed;
+    to anybody else once it is decided and they have reviewed it too, or its stage is over: an undo
+    may ask it of them.
     """
     found = item.reviews.filter(withdrawn_at=None).select_related("reviewer", "guideline")
-    if item.state == State.PENDING or (
-        item.state == State.DISPUTED and not may(viewer, item.stage.run.project, Role.ADJUDICATOR)
-    ):
-        found = found.filter(reviewer__user_id=viewer.pk)
-    return list(found.order_by("pk"))
+    reviews = list(found.order_by("pk"))
+    mine = [review for review in reviews if review.reviewer.user_id == viewer.pk]
+    if item.state == State.PENDING:
+        return mine
+    if may(viewer, item.stage.run.project, Role.ADJUDICATOR):
+        return reviews
+    may_be_asked = item.stage.status == Status.WAITING and not mine
+    return mine if item.state == State.DISPUTED or may_be_asked else reviews
 
 
 def _verdict(item: ReviewItem, mine: int | None) -> Verdict | None:

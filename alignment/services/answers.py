@@ -1,5 +1,7 @@
 """What a person says of a rewrite, before it is recorded: checked, and made sound."""
 
+import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -11,6 +13,8 @@ D = Review.Decision
 MOST_TEXT, MOST_WORDS = 20_000, 2_000
 RATINGS: dict[str, str] = dict(Review.Question.choices)
 RATED = range(1, 6)
+# Control characters other than tab and line ends, and what reorders the text around it.
+UNFIT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +73,25 @@ def storable(answer: Answer) -> None:
 
 def _checked_edit(answer: Answer, item: ReviewItem) -> Answer:
     parent = item.prompt.parent
-    if not answer.text:
+    if not _seen(answer.text):
         raise BadAnswer("the edited rewrite is empty; write it, or reject the rewrite")
     if answer.text == item.prompt.text.strip():
         return replace(answer, decision=D.APPROVE)
-    if parent is not None and answer.text.split() == parent.text.split():
+    if parent is not None and _seen(answer.text) == _seen(parent.text):
         raise BadAnswer("the edit is the original again; reject the rewrite, and say why")
+    if found := UNFIT.search(answer.text):
+        name = unicodedata.name(found[0], "a control character")
+        raise BadAnswer(
+            f"the edited rewrite has U+{ord(found[0]):04X} ({name}) in it, which does not show;"
+            " remove it"
+        )
     return answer
+
+
+def _seen(text: str) -> list[str]:
+    """A text's words as a reader sees them: without invisible characters, whatever the case."""
+    shown = (c for c in text if c.isspace() or unicodedata.category(c) not in ("Cc", "Cf"))
+    return "".join(shown).casefold().split()
 
 
 def _checked_ratings(answer: Answer, item: ReviewItem) -> dict[str, int]:

@@ -68,10 +68,13 @@ def preview_bulk(*, chosen: ReviewFilter, by: User, answer: Answer) -> BulkDecis
 def apply_bulk(*, token: UUID, by: User) -> BulkDecision:
     """Decide the previewed rewrites that are still undecided and held by nobody; see `applied`.
 
-    Applied twice it is applied once. Raises MoraError for a token of somebody else; Closed.
+    Applied twice it is applied once. Raises MoraError for a token of somebody else, or of a
+    decision that was taken back; Closed.
     """
     with transaction.atomic():
         bulk = _locked(token, by)
+        if bulk.undone_at is not None:
+            raise MoraError("this bulk decision was taken back; preview it again to decide anew")
         if bulk.applied_at is not None:
             return bulk
         items = _locked_items(bulk.items)

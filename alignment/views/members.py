@@ -78,7 +78,8 @@ def invite(request: Request, slug: str) -> HttpResponse:
     project = project_for(request, slug, Role.RESEARCHER)
     role, days, uses = (request.POST.get(name, "") for name in ("role", "days", "uses"))
     try:
-        if role not in Role.values or not (days.isdecimal() and uses.isdecimal()):
+        numbers = all(number.isdecimal() and len(number) < 10 for number in (days, uses))
+        if role not in Role.values or not numbers:
             raise MoraError("an invitation needs a role, its days, and how many may use it")
         _, token = invitations.invite(
             project=project, role=Role(role), by=request.user, days=int(days), most_uses=int(uses)

@@ -205,7 +205,7 @@ def answer_in(data: QueryDict) -> Answer:
 def ratings_in(data: QueryDict) -> dict[str, int]:
     """The ratings of a form, in fields `rating.NAME`; empty ones are none."""
     given = {k.removeprefix("rating."): str(v) for k, v in data.items() if k.startswith("rating.")}
-    return {name: "012345".find(v) for name, v in given.items() if v}
+    return {name: int(v) if v in tuple("12345") else 0 for name, v in given.items() if v}
 
 
 def lease_in(data: QueryDict) -> UUID | None:

@@ -61,6 +61,8 @@ def test_a_bulk_decision_is_undone_exactly(run: Run, bob: User, cy: User, judge:
 
     undo_bulk(token=bulk.token, by=judge)
     undo_bulk(token=bulk.token, by=judge)
+    with pytest.raises(MoraError, match="was taken back; preview it again"):
+        apply_bulk(token=bulk.token, by=judge)
     assert list(stage.review_items.order_by("pk").values("state", "outcome", "seen_by")) == before
     stage.refresh_from_db()
     assert (stage.done, stage.disputed, stage.closes_at) == counted
@@ -103,6 +105,9 @@ def test_a_filter_means_what_it_says(run: Run, bob: User) -> None:
     assert found(missing="harmless") == []
     assert found(contains="PART 3") == [3]
     assert found(contains="100%") == []
+    for part in ("contains", "missing", "strategy", "state"):
+        assert found(**{part: "\x00"}) == found()
+    assert found(missing="help\x00ful", contains="\ud800") == [0, 6]
 
 
 @pytest.mark.parametrize(

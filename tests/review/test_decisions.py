@@ -70,6 +70,11 @@ def bad_answers(item: ReviewItem) -> list[tuple[Answer, str]]:
         (edit(" \n "), "is empty"),
         (edit(original), "is the original again"),
         (edit(f" {original.replace(' ', '  ')} "), "is the original again"),
+        (edit("\u200b \u2060\x1b"), "is empty"),
+        (edit(original.upper().replace(" ", " \u200b")), "is the original again"),
+        (edit(f"\u200e{original}\u200d"), "is the original again"),
+        (edit("Mend \x1b[1mit"), r"has U\+001B \(a control character\)"),
+        (edit("Mend \u202eit"), r"has U\+202E \(RIGHT-TO-LEFT OVERRIDE\)"),
         (edit("a\x00b"), "NUL character"),
         (edit("a\ud800b"), "surrogate"),
         (edit("x" * (MOST_TEXT + 1)), "20,001 characters"),
@@ -84,7 +89,7 @@ def bad_answers(item: ReviewItem) -> list[tuple[Answer, str]]:
     ]
 
 
-@pytest.mark.parametrize("case", range(14))
+@pytest.mark.parametrize("case", range(19))
 def test_an_answer_that_cannot_be_kept_is_refused_and_changes_nothing(
     stage: Stage, bob: User, case: int
 ) -> None:
@@ -102,6 +107,12 @@ def test_an_edit_that_changes_nothing_is_an_approval(stage: Stage, bob: User) ->
     decide(item, bob, edit(f"{item.prompt.text}\n"))
     assert item.state == "approved"
     assert Review.objects.get().decision == "approve"
+
+
+def test_joiners_that_a_script_needs_stay_in_an_edit(stage: Stage, bob: User) -> None:
+    text = "क\u094d\u200dष का चित्र 👩\u200d🔧\r\n\tकैसे बनाऊँ?"
+    decide(item_of(stage), bob, edit(text))
+    assert Review.objects.get().edited_text == text
 
 
 def test_a_run_without_ratings_takes_none(stage: Stage, bob: User) -> None:
@@ -330,3 +341,17 @@ def test_reviews_of_others_are_not_shown_before_all_are_in(
     assert [seen_by(user) for user in (bob, cy, judge)] == [["bob"], ["cy"], ["bob", "cy"]]
     adjudicate(item=item, by=judge, answer=APPROVE)
     assert seen_by(bob) == ["bob", "cy", "a-adjudicator"]
+
+
+def test_who_may_still_be_asked_sees_nobodys_review_of_a_decided_rewrite(
+    stage: Stage, bob: User, cy: User, judge: User
+) -> None:
+    item = decide(item_of(stage), bob, REJECT)
+    assert [len(reviews_visible(item, user)) for user in (bob, cy, judge)] == [1, 0, 1]
+    undo_review(item=item, by=bob)
+    ReviewItem.objects.update(held_by=None)
+    decide(item, cy, APPROVE)
+    assert [len(reviews_visible(item, user)) for user in (bob, cy, judge)] == [0, 1, 1]
+    Stage.objects.filter(pk=stage.pk).update(status="succeeded")
+    item.stage.refresh_from_db()
+    assert [len(reviews_visible(item, user)) for user in (bob, cy, judge)] == [1, 1, 1]

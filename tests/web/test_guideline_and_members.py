@@ -107,6 +107,17 @@ def test_nobody_invites_above_their_own_role(
     assert not Invitation.objects.exists()
 
 
+def test_an_invitation_of_a_number_that_is_none_is_refused(
+    sign_in: Callable[[str], Client], project: Project
+) -> None:
+    for days, uses in (("9" * 5000, "1"), ("7", "9" * 5000), ("seven", "1")):
+        said = {"role": "viewer", "days": days, "uses": uses}
+        page = sign_in("owner").post(reverse("invite", args=[SLUG]), said)
+        assert page.status_code == 422
+        assert "an invitation needs a role, its days" in page.content.decode()
+    assert not Invitation.objects.exists()
+
+
 def test_an_owner_changes_roles_and_removes_members(
     sign_in: Callable[[str], Client], project: Project, people: dict[str, User]
 ) -> None:

@@ -88,6 +88,16 @@ def test_an_edit_that_cannot_be_kept_stays_in_the_field(annotator: Client, waiti
     assert not Review.objects.exists()
 
 
+@pytest.mark.parametrize("given", ["45", "0", "6", "four"])
+def test_a_rating_that_is_none_of_the_five_is_refused(
+    annotator: Client, waiting: Run, given: str
+) -> None:
+    page = decide(annotator, items(waiting)[0], **{"decision": "approve", "rating.natural": given})
+    assert page.status_code == 422
+    assert "is a whole number from 1 to 5" in page.content.decode()
+    assert not Review.objects.exists()
+
+
 def test_who_comes_second_is_told_and_goes_on(
     annotator: Client, waiting: Run, people: dict[str, User]
 ) -> None:
