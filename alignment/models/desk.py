@@ -42,6 +42,11 @@ class Invitation(models.Model):
     most_uses = models.PositiveIntegerField(default=1)
     uses = models.PositiveIntegerField(default=0)
     revoked_at = models.DateTimeField(null=True)
+    accepted_by = models.ManyToManyField(
+        settings.AUTH_USER_MODEL,
+        related_name="+",
+        help_text="who became a member, or more of one, by it",
+    )
 
     class Meta:
         ordering = ("-id",)

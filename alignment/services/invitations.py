@@ -16,6 +16,7 @@ from alignment.permissions import Denied, at_least, may, require
 
 LONGEST, MOST_USES = timedelta(days=90), 1000
 INVALID = "this invitation is not valid: it was revoked, used up, has expired, or never was"
+SPENT = "you joined by this invitation before; ask for a new one"
 
 
 def invite(
@@ -73,13 +74,16 @@ def accept_invitation(*, token: str, user: User) -> Membership:
     """Make a signed-in user a member, or raise their role; it is never lowered.
 
     Accepting once more, or what one has already, uses nothing up. Raises MoraError where the
-    invitation is not valid (any more), or who made it no longer has the role that it gives.
+    invitation is not valid (any more), who made it no longer has the role that it gives, or the
+    user joined by it before and is no longer what it made them.
     """
     with transaction.atomic():
         invitation = invitation_of(token)
         member = Membership.objects.filter(project=invitation.project, user=user).first()
         if member and at_least(Role(member.role), Role(invitation.role)):
             return member
+        if invitation.accepted_by.filter(pk=user.pk).exists():
+            raise MoraError(SPENT)
         used = Invitation.objects.filter(
             pk=invitation.pk, revoked_at=None, uses__lt=F("most_uses")
         ).update(uses=F("uses") + 1)
@@ -88,6 +92,7 @@ def accept_invitation(*, token: str, user: User) -> Membership:
         member, _ = Membership.objects.update_or_create(
             project=invitation.project, user=user, defaults={"role": invitation.role}
         )
+        invitation.accepted_by.add(user)
     return member
 
 

@@ -2,9 +2,10 @@
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models.functions import Now
 
 from alignment.method.errors import MoraError
-from alignment.models import Membership, Role
+from alignment.models import Membership, ReviewItem, Role
 from alignment.permissions import require
 
 
@@ -17,7 +18,9 @@ def change_role(*, member: Membership, role: Role, by: User) -> None:
 
 
 def remove_member(*, member: Membership, by: User) -> None:
-    """End a membership; what the person did stays. One may always leave oneself.
+    """End a membership; what the person did stays, and what they hold for review is given back.
+
+    One may always leave oneself; else the invitations that they joined by are revoked.
 
     Raises MoraError for the last owner; Denied below owner.
     """
@@ -26,6 +29,13 @@ def remove_member(*, member: Membership, by: User) -> None:
     with transaction.atomic():
         _keep_an_owner(member, None)
         Membership.objects.filter(pk=member.pk).delete()
+        if member.user_id != by.pk:
+            joined_by = member.project.invitations.filter(accepted_by=member.user_id)
+            joined_by.filter(revoked_at=None).update(revoked_at=Now())
+        held = ReviewItem.objects.filter(
+            held_by__project=member.project_id, held_by__user=member.user_id
+        )
+        held.update(held_by=None, lease_expires_at=Now())
 
 
 def _keep_an_owner(member: Membership, role: Role | None) -> None:

@@ -17,6 +17,8 @@ from alignment.services.invitations import (
     join_with_account,
     revoke_invitation,
 )
+from alignment.services.members import change_role, remove_member
+from alignment.services.queue import next_item
 from alignment.services.reviews import decide_rewrite
 from tests.review.conftest import APPROVE
 
@@ -98,6 +100,42 @@ def test_an_invitation_makes_an_account(project: Project, owner: User) -> None:
         join_with_account(token=token, username="e v e", password=PASSWORD)
     assert Invitation.objects.get().uses == 1
     assert not User.objects.filter(username="eve").exists()
+
+
+def test_who_was_removed_does_not_come_back_by_the_same_invitation(
+    project: Project, stage: Stage, owner: User, people: dict[str, User]
+) -> None:
+    _, token = invite(project=project, role=Role.ANNOTATOR, by=owner, most_uses=5)
+    other, other_token = invite(project=project, role=Role.ANNOTATOR, by=owner)
+    guest = people["outsider"]
+    member = accept_invitation(token=token, user=guest)
+    held = next_item(project=project, by=guest)
+    assert held is not None
+    remove_member(member=member, by=owner)
+    held.refresh_from_db()
+    assert held.held_by is None
+    with pytest.raises(MoraError, match="it was revoked"):
+        accept_invitation(token=token, user=guest)
+    with pytest.raises(MoraError, match="it was revoked"):
+        join_with_account(token=token, username="guest-again", password=PASSWORD)
+    assert role_of(project, guest) is None
+    assert invitation_of(other_token) == other
+    assert accept_invitation(token=other_token, user=guest).role == "annotator"
+
+
+def test_an_invitation_raises_a_role_once(
+    project: Project, owner: User, people: dict[str, User]
+) -> None:
+    made, token = invite(project=project, role=Role.ADJUDICATOR, by=owner, most_uses=5)
+    guest = people["outsider"]
+    member = accept_invitation(token=token, user=guest)
+    change_role(member=member, role=Role.VIEWER, by=owner)
+    with pytest.raises(MoraError, match="joined by this invitation before; ask for a new one"):
+        accept_invitation(token=token, user=guest)
+    assert role_of(project, guest) == "viewer"
+    made.refresh_from_db()
+    assert made.uses == 1
+    assert accept_invitation(token=token, user=people["viewer"]).role == "adjudicator"
 
 
 def test_an_invitation_never_lowers_a_role_and_uses_nothing_up_then(
