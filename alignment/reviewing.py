@@ -27,6 +27,15 @@ class Closed(MoraError):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Moved:
+    """What a settled item changes in its stage's counters and its reviewers' tallies."""
+
+    done: int
+    disputed: int
+    tallies: list[tuple[int, str, int]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Resolution:
     """What an item's standing reviews come to. text: of the prompt that goes on, None for none."""
 
@@ -152,6 +161,13 @@ def settle(
     """
     if standing is None:
         standing = list(item.reviews.filter(withdrawn_at=None))
+    return count(item.stage_id, **vars(move(item, changes, standing)))
+
+
+def move(
+    item: ReviewItem, changes: Iterable[tuple[int, str, int]], standing: list[Review]
+) -> Moved:
+    """Bring a locked item alone in line, as `settle` does; what is left to `count`."""
     found = resolve(item.prompt.text, item.needed, standing)
     seen = sorted({r.reviewer_id for r in standing if not r.adjudicates})
     opened = Counter(seen if found.state == State.PENDING else ())
@@ -169,7 +185,7 @@ def settle(
         held_by=None if item.held_by_id in seen else item.held_by_id,
     )
     item.state, item.outcome, item.seen_by = found.state, outcome, seen
-    return count(item.stage_id, done=done, disputed=disputed, tallies=moved)
+    return Moved(done=done, disputed=disputed, tallies=moved)
 
 
 def _is_done(state: str) -> bool:

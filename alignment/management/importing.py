@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError
 
 from alignment.method.errors import MoraError
 from alignment.models import Project
@@ -72,6 +73,9 @@ def told(command: BaseCommand, verb: Callable[..., Imported], **arguments: Any) 
         raise CommandError(f"{error} (--skip-bad)") from error
     except MoraError as error:
         raise CommandError(str(error)) from error
+    except OperationalError as error:
+        cause = str(error).partition("\n")[0]
+        raise CommandError(f"the database broke the import off ({cause}); run it again") from error
     _list(command, done.problems.lines())
     for note in done.notes:
         command.stdout.write(note)

@@ -1,13 +1,14 @@
-"""Decisions on rewrites that were made elsewhere: they count like those made here, under the name
-of a reviewer who has no login."""
+"""Decisions on rewrites that were made elsewhere: they count like those made here, for the member
+whose user name it is, else for a reviewer who has no login."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import connection, transaction
+from django.db.models import Prefetch
 
 from alignment import lifecycle
 from alignment.importing.columns import REVIEW_NAMES, choose
@@ -16,12 +17,23 @@ from alignment.importing.formula import cell
 from alignment.importing.rows import Problem, Row, Unreadable
 from alignment.method.edits import word_distance
 from alignment.method.errors import MoraError
-from alignment.models import Prompt, Review, Reviewer, ReviewItem, Role, Run, Stage, Status
+from alignment.models import (
+    Project,
+    Prompt,
+    Review,
+    Reviewer,
+    ReviewItem,
+    Role,
+    Run,
+    Stage,
+    Status,
+)
 from alignment.permissions import require
-from alignment.reviewing import DECISIVE, closed_sentence, settle
+from alignment.reviewing import DECISIVE, closed_sentence, count, move
 from alignment.services import staging
 from alignment.services.answers import Answer, BadAnswer, checked
 from alignment.services.imports import BadRows, Imported
+from alignment.services.queue import reviewer_of
 from alignment.services.staging import BadRow, Problems
 
 PART = 1000
@@ -34,6 +46,7 @@ class Said:
     line: int
     key: str
     reviewer: str
+    member: bool  # whether that may be the name of a member; not where the console says it is none
     answer: Answer
 
 
@@ -49,10 +62,11 @@ def import_reviews(
     """Record a file's decisions in the run's open review.
 
     A row names its rewrite by `rewrite_key`, or by the texts of original and rewrite; who reviewed
-    it; and approve, edit (with the text) or reject (with a reason). Rows that the console wrote
-    itself and that are withdrawn or adjudicate are passed over. columns: role to column, guessed
-    where not given. by: None is the operator. Raises BadRows, unless skip_bad; Denied; MoraError
-    where no review of the run is open.
+    it; and approve, edit (with the text) or reject (with a reason). A person reviews a rewrite once
+    and a rewrite takes no more reviews than it needs; what goes beyond is a bad row. Rows that the
+    console wrote itself and that are withdrawn or adjudicate are passed over. columns: role to
+    column, guessed where not given. by: None is the operator. Raises BadRows, unless skip_bad;
+    Denied; MoraError where no review of the run is open.
     """
     if by is not None:
         require(by, run.project, Role.RESEARCHER)
@@ -108,11 +122,18 @@ def _said(row: Row, chosen: Mapping[str, str]) -> Said:
     reviewer = staging.label_in(row, chosen["reviewer"], 150).strip()
     if not reviewer:
         raise BadRow("nobody is named as its reviewer")
+    login = cell(row.values.get("has_login")).strip().lower()
     texts = {
         role: cell(row.values.get(chosen.get(role, ""))) for role in ("text", "reason", "words")
     }
     answer = Answer(decision=decision, ratings=_ratings(row), **texts)
-    return Said(line=row.line, key=_key(row, chosen), reviewer=reviewer, answer=answer)
+    return Said(
+        line=row.line,
+        key=_key(row, chosen),
+        reviewer=reviewer,
+        member=login != "false",
+        answer=answer,
+    )
 
 
 def _key(row: Row, chosen: Mapping[str, str]) -> str:
@@ -133,61 +154,98 @@ def _ratings(row: Row) -> dict[str, int]:
 
 
 def _record(stage: Stage, said: list[Said], source: str, problems: Problems) -> int:
-    """Write the reviews that can be, a part of the rewrites at a time; how many."""
+    """Write the reviews that can be, a part of the rewrites at a time; how many.
+
+    All rewrites are locked first, by id, and the stage is counted last: the order of every lock.
+    """
     by_key: dict[str, list[Said]] = {}
     for one in said:
         by_key.setdefault(one.key, []).append(one)
-    names = sorted({one.reviewer for one in said})
-    project = stage.run.project
-    people = {
-        name: Reviewer.objects.get_or_create(project=project, user=None, name=name)[0]
-        for name in names
-    }
-    keys, added = list(by_key), 0
-    for start in range(0, len(keys), PART):
-        part = keys[start : start + PART]
-        items = stage.review_items.select_for_update(of=("self",)).filter(prompt__key__in=part)
-        found = items.select_related("stage", "prompt__parent").order_by("pk")
-        by_prompt = {item.prompt.key: item for item in found}
-        for key in part:
-            if (item := by_prompt.get(key)) is None:
-                _refuse(by_key[key], "no rewrite of this review matches it", problems)
-            elif item.state != ReviewItem.State.PENDING:
-                _refuse(by_key[key], f"its rewrite is {item.state} already", problems)
-            else:
-                added += _add(item, by_key[key], people, source, problems)
+    ids = _locked(stage, list(by_key))
+    for key in by_key.keys() - ids.keys():
+        _refuse(by_key[key], "no rewrite of this review matches it", problems)
+    people = _people(stage.run.project, said)
+    order, added, moved = sorted(ids.values()), 0, []
+    standing = Prefetch("reviews", Review.objects.filter(withdrawn_at=None))
+    for start in range(0, len(order), PART):
+        items = stage.review_items.filter(pk__in=order[start : start + PART]).order_by("pk")
+        reviews = []
+        for item in items.select_related("stage", "prompt__parent").prefetch_related(standing):
+            more = _admitted(item, by_key[item.prompt.key], people, source, problems)
+            if more:
+                changes = [(review.reviewer_id, review.decision, 1) for review in more]
+                moved.append(move(item, changes, [*item.reviews.all(), *more]))
+                reviews += more
+        added += len(Review.objects.bulk_create(reviews))
+    if moved:
+        count(
+            stage.pk,
+            done=sum(one.done for one in moved),
+            disputed=sum(one.disputed for one in moved),
+            tallies=chain.from_iterable(one.tallies for one in moved),
+        )
     return added
+
+
+def _locked(stage: Stage, keys: list[str]) -> dict[str, int]:
+    """Lock the stage's rewrites of these keys, in the order of their ids; id by key."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT p.key, i.id FROM alignment_reviewitem i"
+            " JOIN alignment_prompt p ON p.id = i.prompt_id"
+            " WHERE i.stage_id = %s AND p.key = ANY(%s) ORDER BY i.id FOR UPDATE OF i",
+            [stage.pk, keys],
+        )
+        return dict(cursor.fetchall())
+
+
+def _people(project: Project, said: Iterable[Said]) -> dict[tuple[str, bool], Reviewer]:
+    """The reviewer of each name and `member`: who has that login in the project, else the name."""
+    pairs = sorted({(one.reviewer, one.member) for one in said})
+    names = [name for name, member in pairs if member]
+    known = Reviewer.objects.filter(project=project, name__in=names).exclude(user=None)
+    logins = {one.name: one for one in known}
+    for user in User.objects.filter(memberships__project=project, username__in=names):
+        logins[user.username] = reviewer_of(project, user)
+    people = {pair: logins[pair[0]] for pair in pairs if pair[1] and pair[0] in logins}
+    for name, member in pairs:
+        if (name, member) not in people:
+            made, _ = Reviewer.objects.get_or_create(project=project, user=None, name=name)
+            people[name, member] = made
+    return people
 
 
 def _refuse(said: Iterable[Said], reason: str, problems: Problems) -> None:
     problems.add(Problem(line=one.line, reason=reason) for one in said)
 
 
-def _add(
+def _admitted(
     item: ReviewItem,
     said: Iterable[Said],
-    people: Mapping[str, Reviewer],
+    people: Mapping[tuple[str, bool], Reviewer],
     source: str,
     problems: Problems,
-) -> int:
-    """Record the reviews of one locked rewrite and settle it; how many."""
-    seen, added = set(item.seen_by), []
+) -> list[Review]:
+    """The reviews that a locked rewrite, with its standing `reviews`, still takes; the others are
+    refused."""
+    added: list[Review] = []
+    seen = set(item.seen_by)
+    left = item.needed - sum(review.decision in DECISIVE for review in item.reviews.all())
     for one in said:
-        who = people[one.reviewer]
-        try:
-            answer = checked(one.answer, item)
-        except BadAnswer as error:
-            _refuse([one], str(error), problems)
-            continue
+        who = people[one.reviewer, one.member]
         if who.pk in seen:
             _refuse([one], f"{who.name} has reviewed this rewrite already", problems)
-            continue
-        seen.add(who.pk)
-        added.append(_review(item, who, answer, source))
-    if added:
-        Review.objects.bulk_create(added)
-        settle(item, [(review.reviewer_id, review.decision, 1) for review in added])
-    return len(added)
+        elif item.state != ReviewItem.State.PENDING:
+            _refuse([one], f"its rewrite is {item.state} already", problems)
+        elif len(added) >= left:
+            _refuse([one], f"its rewrite has all {item.needed} reviews that it takes", problems)
+        else:
+            try:
+                added.append(_review(item, who, checked(one.answer, item), source))
+                seen.add(who.pk)
+            except BadAnswer as error:
+                _refuse([one], str(error), problems)
+    return added
 
 
 def _review(item: ReviewItem, who: Reviewer, answer: Answer, source: str) -> Review:

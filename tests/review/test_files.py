@@ -119,9 +119,80 @@ def test_an_export_can_be_imported_into_another_run(
     assert "the decision is 'flag'" in told.err
     states = list(stage.review_items.order_by("pk").values_list("state", flat=True))
     assert states == ["approved", "edited", "pending", "pending"]
-    assert {r.name for r in Reviewer.objects.filter(user=None)} == {"bob", "cy"}
+    assert not Reviewer.objects.filter(user=None).exists(), "members are the same people there"
     stage.refresh_from_db()
     assert (stage.done, stage.disputed) == (2, 0)
+
+
+def test_an_export_imported_into_its_own_open_review_repeats_nothing(
+    reviewed: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "reviews.jsonl"
+    call_command("export_reviews", str(path), "--project", "sandbox")
+    stage = reviewed.stages.get(kind="review", round=1)
+    before = list(stage.review_items.order_by("pk").values_list("state", "seen_by"))
+    call_command("import_reviews", str(path), "--project", "sandbox", "--run", "run", "--skip-bad")
+    told = capsys.readouterr()
+    assert "imported 0 reviews into run run" in told.out
+    assert told.err.count("has reviewed this rewrite already") == 5
+    assert list(stage.review_items.order_by("pk").values_list("state", "seen_by")) == before
+    assert Review.objects.count() == 8
+
+
+@pytest.mark.parametrize(
+    ("row", "named"),
+    [
+        ({"reviewer": "bob"}, "bob"),
+        ({"reviewer": "bob", "has_login": True}, "bob"),
+        ({"reviewer": "bob", "has_login": False}, "bob (imported)"),
+        ({"reviewer": "a-viewer"}, "a-viewer"),
+        ({"reviewer": "an-outsider", "has_login": True}, "an-outsider (imported)"),
+    ],
+)
+def test_a_reviewer_is_the_member_of_that_user_name(
+    run: Run, tmp_path: Path, row: dict[str, Any], named: str
+) -> None:
+    item = desk(run, 1).review_items.select_related("prompt").get()
+    path = tmp_path / "reviews.jsonl"
+    path.write_text(
+        json.dumps({"rewrite_key": item.prompt.key, "decision": "approve", **row}) + "\n"
+    )
+    import_reviews(run=run, path=path, columns={}, by=None)
+    assert str(Review.objects.get().reviewer) == named
+    with pytest.raises(BadRows) as raised:
+        import_reviews(run=run, path=path, columns={}, by=None)
+    assert "has reviewed this rewrite already" in raised.value.problems.first[0].reason
+
+
+def test_a_rewrite_takes_no_more_reviews_than_it_needs(run: Run, bob: User, tmp_path: Path) -> None:
+    stage = desk(run, 2, overlap=2)
+    items = list(stage.review_items.select_related("stage__run__project", "prompt").order_by("pk"))
+    decide_rewrite(item=items[1], by=bob, answer=APPROVE)
+    names = ("dee", "eve", "fay", "gus", "hal")
+    path = tmp_path / "reviews.jsonl"
+    found = [
+        {"rewrite_key": item.prompt.key, "reviewer": name, "decision": "approve"}
+        for item in items
+        for name in names
+    ]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in found))
+    done = import_reviews(run=run, path=path, columns={}, by=None, skip_bad=True)
+    assert (done.rows, done.problems.total) == (3, 7)
+    assert {p.reason for p in done.problems.first} == {
+        "its rewrite has all 2 reviews that it takes"
+    }
+    assert [p.line for p in done.problems.first] == [3, 4, 5, 7, 8, 9, 10]
+    again = import_reviews(run=run, path=path, columns={}, by=None, skip_bad=True)
+    assert (again.rows, again.problems.total) == (0, 10)
+    assert again.problems.first[-1].reason == "its rewrite is approved already"
+    assert list(stage.review_items.values_list("state", flat=True)) == ["approved"] * 2
+    stage.refresh_from_db()
+    assert stage.done == 2
+    assert {t.reviewer.name: (t.approve, t.open) for t in stage.tallies.all()} == {
+        "bob": (1, 0),
+        "dee": (2, 0),
+        "eve": (1, 0),
+    }
 
 
 def write(path: Path, *found: dict[str, Any]) -> Path:

@@ -1,19 +1,23 @@
 """Several people, tabs and clicks at the same instant, each on a connection of its own."""
 
+import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.core.management import CommandError, call_command
+from django.db import connection, transaction
 from pytest_django import Settings
 
 from alignment.models import Project, Review, ReviewItem, Role, Run, Stage
 from alignment.review_filters import ReviewFilter
+from alignment.services import imported_reviews
 from alignment.services.bulk import apply_bulk, preview_bulk
-from alignment.services.queue import Held, next_item, take_item
+from alignment.services.queue import Held, locked, next_item, take_item
 from alignment.services.reviews import adjudicate, decide_rewrite, undo_review
 from tests.builders import make_run, open_review, ready_project
 from tests.review.conftest import APPROVE, REJECT, member
@@ -220,3 +224,97 @@ def test_reviews_and_a_bulk_decision_at_once_decide_each_rewrite_once(
     assert sum(counts) + applied == 30, (counts, applied)
     stage.refresh_from_db()
     assert (stage.done, Review.objects.count()) == (30, 30)
+
+
+def wait_for_a_lock() -> None:
+    """Until another connection waits for a row."""
+    for _ in range(200):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_stat_clear_snapshot()"
+            )  # else as the transaction first saw it
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            if cursor.fetchone() != (0,):
+                return
+        time.sleep(0.05)
+    raise AssertionError("nobody waits")
+
+
+@pytest.fixture
+def file(run: Run, tmp_path: Path) -> Path:
+    """Somebody's approvals of four rewrites."""
+    stage = open_review(run, 4)
+    keys = stage.review_items.order_by("pk").values_list("prompt__key", flat=True)
+    rows = [{"rewrite_key": key, "reviewer": "dee", "decision": "approve"} for key in keys]
+    path = tmp_path / "reviews.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return path
+
+
+def test_an_import_in_parts_and_a_submit_wait_for_each_other_in_one_order(
+    project: Project,
+    run: Run,
+    users: list[User],
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    at_once: Callable[..., list[Any]],
+) -> None:
+    monkeypatch.setattr(imported_reviews, "PART", 1)
+    stage = run.stages.get(kind="review", round=1)
+    item = stage.review_items.select_related("stage__run__project").order_by("pk")[2]
+
+    is_locked = threading.Event()
+
+    def submit() -> None:
+        with transaction.atomic():
+            locked(item.pk)
+            is_locked.set()
+            wait_for_a_lock()
+            decide_rewrite(item=item, by=users[0], answer=REJECT)
+
+    def bring_in() -> Any:
+        is_locked.wait(30)
+        return imported_reviews.import_reviews(
+            run=run, path=file, columns={}, by=None, skip_bad=True
+        )
+
+    told, done = at_once(submit, bring_in)
+    assert told is None, told
+    assert (done.rows, done.problems.total) == (3, 1), done
+    assert done.problems.first[0].reason == "its rewrite is rejected already"
+    stage.refresh_from_db()
+    assert (stage.done, Review.objects.count()) == (4, 4)
+    assert {t.reviewer.name: t.approve for t in stage.tallies.all()} == {"dee": 3, "p0": 0}
+
+
+def test_an_import_that_the_database_breaks_off_says_so(
+    project: Project, run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = run.stages.get(kind="review", round=1)
+    ids = list(stage.review_items.values_list("pk", flat=True))
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '200ms'")
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            locked(ids[0])
+            held.set()
+            done.wait(30)
+        connection.close()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(30)
+    try:
+        with pytest.raises(CommandError, match=r"broke the import off .*lock timeout"):
+            call_command("import_reviews", str(file), "--project", "sandbox", "--run", "run")
+    finally:
+        done.set()
+        thread.join(30)
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = 0")
+    assert not Review.objects.exists()

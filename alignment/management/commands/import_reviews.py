@@ -19,7 +19,8 @@ With --rating: nominal values that people gave to completions imported before, o
   manage.py import_reviews xstest_completions_gpt4.csv --project xstest --set xstest \\
     --policy gpt4 --rating compliance=annotation_1 --rating compliance=annotation_2
 
-Reviewers are kept by name and get no login. Bad rows are listed with their line and reason.
+Who decided is the member of that user name, else a name without a login. Bad rows are
+listed with their line and reason.
 """
 
 
