@@ -1,8 +1,9 @@
 """Decisions on rewrites that were made elsewhere: they count like those made here, for the member
 whose user name it is, else for a reviewer who has no login."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain, islice
 from pathlib import Path
 
@@ -75,13 +76,11 @@ def import_reviews(
         last = run.stages.filter(kind="review").order_by("position").last()
         raise MoraError(closed_sentence(last.status if last else "missing"))
     with open_table(path) as table, transaction.atomic():
-        chosen = choose(table.columns, columns, ["reviewer", "decision"], REVIEW_NAMES)
-        if "rewrite_key" not in chosen and not {"original", "rewrite"} <= chosen.keys():
-            raise Unreadable("no column is the rewrite_key; name it, or original and rewrite")
         problems = Problems(table.unit)
-        good = staging.good_rows(islice(table.rows, limit), problems)
-        kept, passed = _kept(good)
-        said = _read(kept, chosen, problems)
+        rows = list(staging.good_rows(islice(table.rows, limit), problems))
+        _check_columns(dict.fromkeys(chain(table.columns, *(row.values for row in rows))), columns)
+        kept, passed = _kept(rows)
+        said = _read(kept, columns, problems)
         added = _record(stage, said, path.name, problems)
         if problems.total and not skip_bad:
             raise BadRows(problems)
@@ -93,9 +92,15 @@ def import_reviews(
     return Imported(rows=added, prompts=0, problems=problems, notes=tuple(notes))
 
 
-def _kept(rows: Iterable[Row]) -> tuple[list[Row], int]:
+def _check_columns(found: Iterable[str], asked: Mapping[str, str]) -> None:
+    """Raises Unreadable unless the columns that any row has are enough."""
+    chosen = choose(tuple(found), asked, ["reviewer", "decision"], REVIEW_NAMES)
+    if "rewrite_key" not in chosen and not {"original", "rewrite"} <= chosen.keys():
+        raise Unreadable("no column is the rewrite_key; name it, or original and rewrite")
+
+
+def _kept(every: Sequence[Row]) -> tuple[list[Row], int]:
     """The rows that are standing reviews, and how many are not."""
-    every = list(rows)
     kept = [
         row
         for row in every
@@ -105,21 +110,27 @@ def _kept(rows: Iterable[Row]) -> tuple[list[Row], int]:
     return kept, len(every) - len(kept)
 
 
-def _read(rows: Iterable[Row], chosen: Mapping[str, str], problems: Problems) -> list[Said]:
+def _read(rows: Iterable[Row], asked: Mapping[str, str], problems: Problems) -> list[Said]:
+    """What the rows say, each by its own columns, for rows of JSON need not have the same."""
+
+    @cache
+    def chosen(columns: tuple[str, ...]) -> dict[str, str]:
+        return choose((*columns, *asked.values()), asked, [], REVIEW_NAMES)
+
     found = []
     for row in rows:
         try:
-            found.append(_said(row, chosen))
+            found.append(_said(row, chosen(tuple(row.values))))
         except BadRow as error:
             problems.add([Problem(line=row.line, reason=str(error))])
     return found
 
 
 def _said(row: Row, chosen: Mapping[str, str]) -> Said:
-    decision = staging.label_in(row, chosen["decision"], 20).strip().lower()
+    decision = staging.label_in(row, chosen.get("decision"), 20).strip().lower()
     if decision not in DECISIVE:
         raise BadRow(f"the decision is {decision!r}; it is one of {', '.join(DECISIVE)}")
-    reviewer = staging.label_in(row, chosen["reviewer"], 150).strip()
+    reviewer = staging.label_in(row, chosen.get("reviewer"), 150).strip()
     if not reviewer:
         raise BadRow("nobody is named as its reviewer")
     login = cell(row.values.get("has_login")).strip().lower()
@@ -139,6 +150,8 @@ def _said(row: Row, chosen: Mapping[str, str]) -> Said:
 def _key(row: Row, chosen: Mapping[str, str]) -> str:
     if "rewrite_key" in chosen:
         return staging.label_in(row, chosen["rewrite_key"], 64).strip()
+    if not {"original", "rewrite"} <= chosen.keys():
+        raise BadRow("it has no rewrite_key, nor an original and a rewrite")
     original = staging.text_in(row, chosen["original"], "original")
     return Prompt.key_of(
         staging.text_in(row, chosen["rewrite"], "rewrite"), Prompt.key_of(original)

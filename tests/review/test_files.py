@@ -195,6 +195,57 @@ def test_a_rewrite_takes_no_more_reviews_than_it_needs(run: Run, bob: User, tmp_
     }
 
 
+def test_rows_of_json_need_not_have_the_same_columns(run: Run, tmp_path: Path) -> None:
+    stage = desk(run, 4)
+    items = list(stage.review_items.select_related("prompt__parent").order_by("pk"))
+    keys = [item.prompt.key for item in items]
+    last = items[3].prompt
+    assert last.parent is not None
+    found: list[dict[str, Any]] = [
+        {"rewrite_key": keys[0], "reviewer": "dee", "decision": "approve"},
+        {"key": keys[1], "rater": "dee", "verdict": "reject", "reason": "adds_harm", "words": "no"},
+        {"rewrite_key": keys[2], "reviewer": "dee", "decision": "edit", "edited_text": "Mend it"},
+        {"original": last.parent.text, "rewrite": last.text, "user": "dee", "decision": "approve"},
+        {"reviewer": "eve", "decision": "approve"},
+        {"rewrite_key": keys[0], "decision": "approve"},
+        {"rewrite_key": keys[0], "reviewer": "eve"},
+    ]
+    for path in (tmp_path / "reviews.jsonl", tmp_path / "reviews.json"):
+        lines = [json.dumps(row) for row in found]
+        path.write_text("\n".join(lines) if path.suffix == ".jsonl" else f"[{', '.join(lines)}]")
+        with pytest.raises(BadRows) as raised:
+            import_reviews(run=run, path=path, columns={}, by=None)
+        assert raised.value.problems.total == 3, raised.value.problems.first
+    done = import_reviews(run=run, path=path, columns={}, by=None, skip_bad=True)
+    assert [p.reason for p in done.problems.first] == [
+        "it has no rewrite_key, nor an original and a rewrite",
+        "nobody is named as its reviewer",
+        "the decision is ''; it is one of approve, edit, reject",
+    ]
+    said = Review.objects.order_by("item").values_list("decision", "reason", "words", "edited_text")
+    assert list(said) == [
+        ("approve", "", "", ""),
+        ("reject", "adds_harm", "no", ""),
+        ("edit", "", "", "Mend it"),
+        ("approve", "", "", ""),
+    ]
+
+
+def test_a_column_that_is_asked_for_may_be_missing_from_the_first_row(
+    run: Run, tmp_path: Path
+) -> None:
+    items = desk(run, 2).review_items.select_related("prompt").order_by("pk")
+    keys = [item.prompt.key for item in items]
+    found: list[dict[str, Any]] = [
+        {"rewrite_key": keys[0], "reviewer": "dee", "decision": "approve", "words": "not this"},
+        {"rewrite_key": keys[1], "reviewer": "dee", "decision": "approve", "why": "clear"},
+    ]
+    path = tmp_path / "reviews.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in found))
+    import_reviews(run=run, path=path, columns={"words": "why"}, by=None)
+    assert list(Review.objects.order_by("item").values_list("words", flat=True)) == ["", "clear"]
+
+
 def write(path: Path, *found: dict[str, Any]) -> Path:
     names = ["original", "rewrite", "annotator", "decision", "text", "reason", "natural"]
     with path.open("w", newline="") as file:
