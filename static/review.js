@@ -92,7 +92,7 @@ function leave() {
   const form = card();
   if (!form) return;
   if (unsaved) {
-    const kept = [...filled(form)].filter(([name]) => !["csrfmiddlewaretoken", "lease"].includes(name));
+    const kept = [...filled(form)].filter(([name]) => !["csrfmiddlewaretoken", "lease", "guideline"].includes(name));
     sessionStorage.setItem(form.dataset.draft, JSON.stringify(kept));
     navigator.sendBeacon(form.dataset.draft, filled(form));
   }

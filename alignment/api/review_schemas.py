@@ -32,6 +32,9 @@ class AnswerIn(Strict):
 
 class ReviewIn(AnswerIn):
     lease: UUID | None = Field(None, description="of the rewrite as given out; once a submit")
+    guideline: int | None = Field(
+        None, ge=0, description="the version that was shown, 0 for none; else the one in force"
+    )
 
 
 class DraftIn(AnswerIn):

@@ -79,7 +79,11 @@ def submit_review(request: Request, item_id: Id, body: ReviewIn) -> Review:
     answers like the first time; 409 keeps what you wrote as your draft."""
     item = bare_item(item_id)
     return reviews.decide_rewrite(
-        item=item, by=request.auth, answer=body.answer(), lease=body.lease
+        item=item,
+        by=request.auth,
+        answer=body.answer(),
+        lease=body.lease,
+        guideline=body.guideline,
     )
 
 

@@ -23,13 +23,19 @@ KEPT = "what you wrote is kept as a draft"
 
 
 def decide_rewrite(
-    *, item: ReviewItem, by: User, answer: Answer, lease: UUID | None = None
+    *,
+    item: ReviewItem,
+    by: User,
+    answer: Answer,
+    lease: UUID | None = None,
+    guideline: int | None = None,
 ) -> Review:
     """Record a person's word on a rewrite: approve, edit, reject, skip or flag.
 
     lease: the token under which it was given out. The same answer sent again with the same token
     changes nothing and answers like the first time. A lease that ran out is no hindrance while
-    nobody else holds the rewrite and it still takes the person's review.
+    nobody else holds the rewrite and it still takes the person's review. guideline: the version
+    that the person was shown; 0 for none. Without one, or if it never was, the one in force.
 
     Raises BadAnswer where the answer must be changed; Held where the rewrite is no longer theirs,
     or Closed where its stage is (both keep the text as a draft); Denied.
@@ -43,7 +49,7 @@ def decide_rewrite(
             if first := _sent_before(item, me, answer, lease):
                 return first
             _admit(item, me)
-            review = _record(item, me, answer, lease=lease)
+            review = _record(item, me, answer, lease=lease, shown=guideline)
             alone = None if item.seen_by else [review]
             is_due = settle(item, [(me.pk, answer.decision, 1)], alone)
             drop_draft(item.pk, me.pk)
@@ -91,9 +97,9 @@ def _record(
     answer: Answer,
     *,
     lease: UUID | None = None,
+    shown: int | None = None,
     adjudicates: bool = False,
 ) -> Review:
-    guidelines = Guideline.objects.filter(project=me.project_id).order_by("-version")
     edited = answer.decision == D.EDIT
     return Review.objects.create(
         item=item,
@@ -105,10 +111,18 @@ def _record(
         words=answer.words,
         ratings=dict(answer.ratings),
         adjudicates=adjudicates,
-        guideline_id=guidelines.values_list("pk", flat=True).first(),
+        guideline_id=_guideline(me, shown),
         lease=lease,
         leased_at=item.leased_at if lease and item.lease == lease else None,
     )
+
+
+def _guideline(me: Reviewer, shown: int | None) -> int | None:
+    """Id of the guideline that the person went by: the version shown, else the one in force."""
+    found = Guideline.objects.filter(project=me.project_id).order_by("-version")
+    if shown is not None:
+        found = found.filter(version__lte=shown)
+    return found.values_list("pk", flat=True).first()
 
 
 def _keep(item: ReviewItem, by: User, answer: Answer) -> None:

@@ -49,14 +49,19 @@ def review(request: Request, slug: str) -> HttpResponse:
 def decide(request: Request, slug: str, item_id: int) -> HttpResponse:
     item = item_for(request, slug, item_id, Role.ANNOTATOR)
     project, answer = item.stage.run.project, answer_in(request.POST)
-    lease = lease_in(request.POST)
+    lease, version = lease_in(request.POST), version_in(request.POST)
     try:
-        made = decide_rewrite(item=item, by=request.user, answer=answer, lease=lease)
+        made = decide_rewrite(
+            item=item, by=request.user, answer=answer, lease=lease, guideline=version
+        )
     except BadAnswer as error:
         return _card(request, project, item, answer=answer, error=str(error), status=422)
     except MoraError as error:
         return _next(request, project, error=str(error), refused=answer, status=409)
     said = SAME if made.decision != answer.decision else SAID[made.decision]
+    newest = project.guidelines.first()
+    if newest and newest.pk != made.guideline_id:
+        said += f" Guideline v{newest.version} has come into force since; read what is new in it."
     if request.htmx:
         return _next(request, project, said=said)
     messages.success(request, said)
@@ -212,3 +217,9 @@ def lease_in(data: QueryDict) -> UUID | None:
     with suppress(ValueError):
         return UUID(data.get("lease", ""))
     return None
+
+
+def version_in(data: QueryDict) -> int | None:
+    """The version of the guideline that a form was shown with, 0 for none."""
+    given = data.get("guideline", "")
+    return int(given) if given.isdecimal() and len(given) < 10 else None

@@ -50,6 +50,18 @@ def test_a_guideline_gets_a_version_and_reviews_keep_the_one_in_force(
     assert project.guidelines.count() == 2
 
 
+@pytest.mark.parametrize(("shown", "kept"), [(None, 2), (0, None), (1, 1), (2, 2), (10**12, 2)])
+def test_a_review_keeps_the_guideline_that_was_shown(
+    project: Project, stage: Stage, owner: User, bob: User, shown: int | None, kept: int | None
+) -> None:
+    publish_guideline(project=project, text="Be fair.", by=owner, after=0)
+    publish_guideline(project=project, text="Be fair and quick.", by=owner, after=1)
+    item = next_item(project=project, by=bob)
+    assert item is not None
+    made = decide_rewrite(item=item, by=bob, answer=APPROVE, guideline=shown)
+    assert (made.guideline.version if made.guideline else None) == kept
+
+
 @pytest.mark.parametrize(
     ("text", "after", "told"),
     [

@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from alignment.models import Prompt, Review, ReviewItem, Run
 from alignment.services.answers import Answer
+from alignment.services.guidelines import publish_guideline
 from alignment.services.reviews import decide_rewrite
 from tests.web.conftest import put, stage_of
 
@@ -96,6 +97,25 @@ def test_a_rating_that_is_none_of_the_five_is_refused(
     assert page.status_code == 422
     assert "is a whole number from 1 to 5" in page.content.decode()
     assert not Review.objects.exists()
+
+
+def test_a_guideline_that_came_meanwhile_is_not_what_the_review_went_by(
+    annotator: Client, waiting: Run, people: dict[str, User]
+) -> None:
+    def publish(text: str, after: int) -> None:
+        publish_guideline(project=waiting.project, text=text, by=people["owner"], after=after)
+
+    publish("Be fair.", 0)
+    shown = queue(annotator).content.decode()
+    assert '<input type="hidden" name="guideline" value="1">' in shown
+    publish("Be quick.", 1)
+    page = decide(annotator, items(waiting)[0], decision="approve", guideline="1")
+    review = Review.objects.get()
+    assert review.guideline is not None and review.guideline.version == 1
+    assert "Guideline v2 has come into force since" in page.content.decode()
+    assert '<input type="hidden" name="guideline" value="2">' in page.content.decode()
+    page = decide(annotator, items(waiting)[1], decision="approve", guideline="2")
+    assert "has come into force" not in page.content.decode()
 
 
 def test_who_comes_second_is_told_and_goes_on(
