@@ -41,6 +41,7 @@ class DraftIn(AnswerIn):
     """As a review, but nothing needs to be complete."""
 
     decision: Literal["", "approve", "edit", "reject", "skip", "flag"] = ""  # type: ignore[assignment]
+    lease: UUID | None = Field(None, description="after a submit under it nothing is kept")
 
 
 class LeaseIn(Strict):

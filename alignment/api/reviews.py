@@ -91,7 +91,7 @@ def submit_review(request: Request, item_id: Id, body: ReviewIn) -> Review:
 def save_review_draft(request: Request, item_id: Id, body: DraftIn) -> Any:
     """Keep what you have so far; it is dropped when you submit."""
     item = item_for(request.auth, item_id)
-    return save_draft(item=item, by=request.auth, answer=body.answer())
+    return save_draft(item=item, by=request.auth, answer=body.answer(), lease=body.lease)
 
 
 @router.post("/review-items/{item_id}/undo", response=CardOut)

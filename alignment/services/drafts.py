@@ -1,8 +1,10 @@
 """Drafts: what a person has written about a rewrite, kept on the server until they submit."""
 
 from dataclasses import replace
+from uuid import UUID
 
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.db.models.functions import Now
 
 from alignment.models import Review, ReviewDraft, Reviewer, ReviewItem, Role
@@ -11,15 +13,38 @@ from alignment.services.answers import MOST_TEXT, MOST_WORDS, Answer, storable
 from alignment.services.queue import reviewer_of
 
 
-def save_draft(*, item: ReviewItem, by: User, answer: Answer) -> ReviewDraft:
+def save_draft(
+    *, item: ReviewItem, by: User, answer: Answer, lease: UUID | None = None
+) -> ReviewDraft:
     """Keep the person's draft of an item in place of the one before; it may be incomplete.
 
-    It is kept even where the item is no longer theirs to review. Raises BadAnswer for text that
-    cannot be stored; Denied.
+    It is kept even where the item is no longer theirs to review; but one that comes after the
+    review that was submitted under the same lease changes nothing, and is given back unsaved.
+    Raises BadAnswer for text that cannot be stored; Denied.
     """
     require(by, item.stage.run.project, Role.ANNOTATOR)
     storable(answer)
-    return keep_draft(item, reviewer_of(item.stage.run.project, by), answer)
+    me = reviewer_of(item.stage.run.project, by)
+    with transaction.atomic():
+        ReviewItem.objects.select_for_update(of=("self",)).only("pk").get(pk=item.pk)
+        sent = Review.objects.filter(item=item, reviewer=me, lease=lease, withdrawn_at=None)
+        if lease and (review := sent.first()):
+            return _draft_of(review)
+        return keep_draft(item, me, answer)
+
+
+def _draft_of(review: Review) -> ReviewDraft:
+    """What was submitted, as the draft that it was; not saved."""
+    return ReviewDraft(
+        item_id=review.item_id,
+        reviewer_id=review.reviewer_id,
+        decision=review.decision,
+        text=review.edited_text,
+        reason=review.reason,
+        words=review.words,
+        ratings=review.ratings,
+        saved_at=review.created_at,
+    )
 
 
 def keep_draft(item: ReviewItem, me: Reviewer, answer: Answer) -> ReviewDraft:

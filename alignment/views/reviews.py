@@ -145,7 +145,8 @@ def draft(request: Request, slug: str, item_id: int) -> HttpResponse:
     item = item_for(request, slug, item_id, Role.ANNOTATOR)
     answer = answer_in(request.POST)
     try:
-        saved = save_draft(item=item, by=request.user, answer=answer)
+        lease = lease_in(request.POST)
+        saved = save_draft(item=item, by=request.user, answer=answer, lease=lease)
     except MoraError as error:
         return JsonResponse({"error": str(error)}, status=422)
     changes = {

@@ -326,6 +326,20 @@ def test_a_draft_is_kept_with_its_time_and_replaces_the_one_before(stage: Stage,
         save_draft(item=item, by=bob, answer=edit("\x00"))
 
 
+def test_a_draft_that_comes_after_its_submit_is_not_kept(
+    project: Project, stage: Stage, bob: User
+) -> None:
+    item = next_item(project=project, by=bob)
+    assert item is not None
+    made = decide_rewrite(item=item, by=bob, answer=edit("Mend it how?"), lease=item.lease)
+    late = save_draft(item=item, by=bob, answer=edit("Mend it ho"), lease=item.lease)
+    assert (late.pk, late.text, late.saved_at) == (None, "Mend it how?", made.created_at)
+    assert not ReviewDraft.objects.exists()
+    undo_review(item=item, by=bob)
+    save_draft(item=item, by=bob, answer=edit("Mend"), lease=item.lease)
+    assert ReviewDraft.objects.get().text == "Mend"
+
+
 def test_reviews_of_others_are_not_shown_before_all_are_in(
     run: Run, bob: User, cy: User, judge: User
 ) -> None:

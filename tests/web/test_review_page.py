@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from alignment.models import Prompt, Review, ReviewItem, Run
+from alignment.models import Prompt, Review, ReviewDraft, ReviewItem, Run
 from alignment.services.answers import Answer
 from alignment.services.guidelines import publish_guideline
 from alignment.services.reviews import decide_rewrite
@@ -200,6 +200,15 @@ def test_a_draft_is_kept_and_says_what_the_edit_changes(annotator: Client, waiti
     refused = annotator.post(address, {"text": "good \x00 text"})
     assert refused.status_code == 422
     assert "NUL character" in refused.json()["error"]
+
+
+def test_a_draft_that_comes_after_its_submit_is_not_kept(annotator: Client, waiting: Run) -> None:
+    first = queue(annotator).context["page"].item
+    said = {"decision": "edit", "text": "How do I mend them well?", "lease": str(first.lease)}
+    decide(annotator, first, **said)
+    late = annotator.post(reverse("review-draft", args=["sandbox", first.pk]), said)
+    assert late.status_code == 200 and late.json()["saved_at"]
+    assert not ReviewDraft.objects.exists()
 
 
 def test_the_side_bar_counts_what_waits_for_those_who_may_review(
