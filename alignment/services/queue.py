@@ -25,7 +25,7 @@ _NOW = "statement_timestamp()"
 # The person's item, its lease renewed where it can still be reviewed, else given back.
 _RENEW = """
 UPDATE alignment_reviewitem i
-SET held_by_id = CASE WHEN {usable} THEN i.held_by_id END,
+SET held_by_id = CASE WHEN {usable} THEN i.held_by_id END, lease = coalesce(%(anew)s, i.lease),
     lease_expires_at = {now} + CASE WHEN {usable} THEN %(lease)s ELSE interval '0' END
 FROM alignment_stage s WHERE i.held_by_id = %(me)s AND s.id = i.stage_id
 RETURNING CASE WHEN i.held_by_id IS NOT NULL THEN i.id END
@@ -93,28 +93,32 @@ def reviewer_of(project: Project, user: User) -> Reviewer:
     return found
 
 
-def next_item(*, project: Project, by: User, stage: Stage | None = None) -> ReviewItem | None:
+def next_item(
+    *, project: Project, by: User, stage: Stage | None = None, anew: bool = False
+) -> ReviewItem | None:
     """Lease the next rewrite that the person is to review, or None when there is none for them.
 
     The one they hold already is given again, with its lease renewed and its token kept. Then those
     assigned to them, then those of nobody, then those assigned to others; begun ones first.
-    stage: of this review stage only. The item's `lease` is what submitting it takes. Raises Denied.
+    stage: of this review stage only. anew: the one they hold gets a new token, so that what gives
+    the lease back under the old one comes too late. The item's `lease` is what submitting it takes.
+    Raises Denied.
     """
     require(by, project, Role.ANNOTATOR)
     me = reviewer_of(project, by)
     for _ in range(3):
         try:
             with transaction.atomic():
-                found = _held_or_leased(me, stage)
+                found = _held_or_leased(me, stage, anew)
         except IntegrityError:  # the same person asked twice at once; now they hold one
             continue
         return _items().get(pk=found) if found else None
     raise MoraError("another page of yours is taking a rewrite at this moment; try again")
 
 
-def _held_or_leased(me: Reviewer, stage: Stage | None) -> int | None:
+def _held_or_leased(me: Reviewer, stage: Stage | None, anew: bool) -> int | None:
     values: dict[str, Any] = {"me": me.pk, "project": me.project_id, "lease": LEASE}
-    values["stage"] = stage.pk if stage else None
+    values |= {"stage": stage.pk if stage else None, "anew": uuid4() if anew else None}
     with connection.cursor() as cursor:
         cursor.execute(_RENEW, values)
         held = cursor.fetchone()

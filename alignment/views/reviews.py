@@ -94,7 +94,8 @@ def _next(
     refused: Answer | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    item = next_item(project=project, by=request.user)
+    # A reloaded page gives its lease back as it goes, which may arrive after this request.
+    item = next_item(project=project, by=request.user, anew=True)
     return _card(request, project, item, said=said, error=error, refused=refused, status=status)
 
 

@@ -47,13 +47,16 @@ def test_two_browsers_at_once_never_hold_the_same_rewrite(
 ) -> None:
     bo = member(run.project, "bo", Role.ANNOTATOR)
     pages = [page_of(browser, site, user, address) for user in (owner, bo)]
-    for _ in range(2):
+    for left in (4, 2):
         actions = [held(page) for page in pages]
         assert actions[0] != actions[1]
         for page in pages:
             page.keyboard.press("a")
         for page, before in zip(pages, actions, strict=True):
             expect(page.locator("#card")).not_to_have_attribute("action", before)
+        for page in pages:
+            page.reload()
+            expect(page.get_by_text(f"{left} left of 6")).to_be_visible()
     assert held(pages[0]) != held(pages[1])
     assert decisions() == ["approve"] * 4
     assert ReviewItem.objects.filter(state="approved").count() == 4
