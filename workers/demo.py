@@ -7,11 +7,12 @@ machinery; it is no evidence for the paper's claim, and the project's descriptio
 import secrets
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import connection, transaction
 
 from alignment.method.config import RunConfig
 from alignment.models import Dimension, Judge, Policy, Project, Prompt, PromptSet, Run, Status
@@ -82,7 +83,27 @@ def _make_prompts(project: Project, name: str, seed: int, counts: dict[world.Kin
         )
 
 
-def make_policy(project: Project, stop: threading.Event, say: Say) -> Policy:
+def make_policy(project: Project, meanwhile: Callable[[], None], say: Say) -> None:
+    """Make the start policy in a thread, and call `meanwhile` again and again until it is there."""
+    stop = threading.Event()
+
+    def make() -> None:
+        try:
+            _train_policy(project, stop, say)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        making = pool.submit(make)
+        try:
+            while not making.done():
+                meanwhile()
+        finally:
+            stop.set()
+        making.result()
+
+
+def _train_policy(project: Project, stop: threading.Event, say: Say) -> Policy:
     """The start policy, trained on the spot in under a minute where it is missing."""
     policy = project.policies.filter(name=POLICY).first()
     if policy is not None and policy.path.is_dir():

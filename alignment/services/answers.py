@@ -4,8 +4,10 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from alignment.importing.rows import flaw
+from alignment.method.edits import word_distance
 from alignment.method.errors import MoraError
 from alignment.models import Review, ReviewItem
 
@@ -57,6 +59,19 @@ def checked(answer: Answer, item: ReviewItem) -> Answer:
         reason=answer.reason if answer.decision == D.REJECT else "",
         ratings=_checked_ratings(answer, item),
     )
+
+
+def columns(answer: Answer, item: ReviewItem) -> dict[str, Any]:
+    """What a Review records of a checked answer on an item."""
+    edited = answer.decision == D.EDIT
+    return {
+        "decision": answer.decision,
+        "edited_text": answer.text,
+        "distance": word_distance(item.prompt.text, answer.text) if edited else None,
+        "reason": answer.reason,
+        "words": answer.words,
+        "ratings": dict(answer.ratings),
+    }
 
 
 def storable(answer: Answer) -> None:

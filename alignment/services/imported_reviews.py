@@ -16,7 +16,6 @@ from alignment.importing.columns import REVIEW_NAMES, choose
 from alignment.importing.files import open_table
 from alignment.importing.formula import cell
 from alignment.importing.rows import Problem, Row, Unreadable
-from alignment.method.edits import word_distance
 from alignment.method.errors import MoraError
 from alignment.models import (
     Project,
@@ -32,7 +31,7 @@ from alignment.models import (
 from alignment.permissions import require
 from alignment.reviewing import DECISIVE, closed_sentence, count, move
 from alignment.services import staging
-from alignment.services.answers import Answer, BadAnswer, checked
+from alignment.services.answers import Answer, BadAnswer, checked, columns
 from alignment.services.imports import BadRows, Imported
 from alignment.services.queue import reviewer_of
 from alignment.services.staging import BadRow, Problems
@@ -262,15 +261,9 @@ def _admitted(
 
 
 def _review(item: ReviewItem, who: Reviewer, answer: Answer, source: str) -> Review:
-    edited = answer.decision == Review.Decision.EDIT
     return Review(
         item=item,
         reviewer=who,
-        decision=answer.decision,
-        edited_text=answer.text,
-        distance=word_distance(item.prompt.text, answer.text) if edited else None,
-        reason=answer.reason,
-        words=answer.words,
-        ratings=dict(answer.ratings),
+        **columns(answer, item),
         source=source[:500],
     )

@@ -10,11 +10,10 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from alignment import lifecycle
-from alignment.method.edits import word_distance
 from alignment.models import Guideline, Review, Reviewer, ReviewItem, Role, Stage, Status
 from alignment.permissions import require
 from alignment.reviewing import DECISIVE, Closed, closed_sentence, settle
-from alignment.services.answers import Answer, BadAnswer, checked
+from alignment.services.answers import Answer, BadAnswer, checked, columns
 from alignment.services.drafts import answer_of, drop_draft, keep_draft
 from alignment.services.queue import Held, is_held_by_another, locked, reviewer_of, take_locked
 
@@ -100,16 +99,10 @@ def _record(
     shown: int | None = None,
     adjudicates: bool = False,
 ) -> Review:
-    edited = answer.decision == D.EDIT
     return Review.objects.create(
         item=item,
         reviewer=me,
-        decision=answer.decision,
-        edited_text=answer.text,
-        distance=word_distance(item.prompt.text, answer.text) if edited else None,
-        reason=answer.reason,
-        words=answer.words,
-        ratings=dict(answer.ratings),
+        **columns(answer, item),
         adjudicates=adjudicates,
         guideline_id=_guideline(me, shown),
         lease=lease,

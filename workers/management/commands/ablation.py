@@ -1,9 +1,7 @@
 """`manage.py ablation`: arms at equal budgets on the sandbox, over seeds, and what came out."""
 
 import json
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +46,7 @@ class Command(BaseCommand):
                 supervisor.start()
                 user, _password = demo.make_user()
                 project = demo.make_project(ablation.SLUG, ablation.NAME)
-                self.make_policy(project)
+                demo.make_policy(project, self.poll, self.stdout.write)
                 found = {}
                 for seed in range(1, seeds + 1):
                     found[seed] = self.run_seed(project, seed, size, user)
@@ -57,24 +55,6 @@ class Command(BaseCommand):
             self.stdout.write("Stopped; started again it goes on where it was.")
         except (SetupError, MoraError) as error:
             raise CommandError(str(error)) from error
-
-    def make_policy(self, project: Project) -> None:
-        stop = threading.Event()
-
-        def make() -> None:
-            try:
-                demo.make_policy(project, stop, self.stdout.write)
-            finally:
-                connection.close()
-
-        with ThreadPoolExecutor(1) as pool:
-            making = pool.submit(make)
-            try:
-                while not making.done():
-                    self.poll()
-            finally:
-                stop.set()
-            making.result()
 
     def run_seed(self, project: Project, seed: int, size: Size, by: User) -> dict[str, Run]:
         """All arms of a seed to their end."""

@@ -2,9 +2,7 @@
 
 import json
 import sys
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -84,22 +82,7 @@ class Command(BaseCommand):
         else:
             self.stdout.write("Sign in as demo; manage.py changepassword demo sets a new password")
         project = demo.make_project()
-        stop = threading.Event()
-
-        def make_policy() -> None:
-            try:
-                demo.make_policy(project, stop, self.stdout.write)
-            finally:
-                connection.close()
-
-        with ThreadPoolExecutor(1) as pool:
-            making = pool.submit(make_policy)
-            try:
-                while not making.done():
-                    self.poll()
-            finally:
-                stop.set()
-            making.result()
+        demo.make_policy(project, self.poll, self.stdout.write)
         run = demo.run_of(project, seed, user)
         self.stdout.write(f"Run {run.name}: {self.supervisor.url}projects/sandbox/runs/{run.pk}/")
         return run
