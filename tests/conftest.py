@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +23,15 @@ from tests import policy
 from tests.builders import add_prompts, make_project
 from tests.environment import BASE
 from workers.sandbox import world
+
+FILES = "filesystem://localhost//"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests on the standing workers come first and together: those are long, and every other
+    test begins by ending them."""
+    items.sort(key=lambda item: "workers" not in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(autouse=True)
@@ -74,49 +84,87 @@ class Workers:
         process.wait()
 
     def stop(self) -> None:
-        for process in self.running.values():
-            process.send_signal(signal.SIGTERM)
-        for process in self.running.values():
-            try:
-                process.wait(15)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        self.running.clear()
+        """Kill all: to end in order takes Celery 5 s, and nothing may depend on it."""
+        for name in list(self.running):
+            self.kill(name)
 
 
 @pytest.fixture
 def make_workers(transactional_db: None, tmp_path: Path) -> Iterator[Callable[[str], Workers]]:
     """Workers on a broker, by its URL; all are ended with the test."""
     made: list[Workers] = []
+    with _ringing_here() as ring_at:
+
+        def make(broker: str = FILES) -> Workers:
+            ring_at(broker, tmp_path)
+            made.append(_workers(broker, tmp_path))
+            return made[-1]
+
+        yield make
+        for workers in made:
+            workers.stop()
+
+
+_standing: list[Workers] = []
+
+
+@pytest.fixture(scope="session")
+def standing_workers(
+    django_db_setup: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Workers]:
+    """Workers that one test after the other is given, so that not each waits for new ones."""
+    _standing.append(_workers(FILES, tmp_path_factory.mktemp("workers")))
+    yield _standing[0]
+    _standing.pop().stop()
+
+
+@pytest.fixture(autouse=True)
+def nobody_works(request: pytest.FixtureRequest) -> None:
+    """The standing workers look for work by themselves, and would do that of any test."""
+    if "workers" not in request.fixturenames:
+        for standing in _standing:
+            standing.stop()
+
+
+@pytest.fixture
+def workers(transactional_db: None, standing_workers: Workers) -> Iterator[Workers]:
+    """Workers that are there already, and were left at rest."""
+    with _ringing_here() as ring_at:
+        ring_at(FILES, standing_workers.log.parent)
+        if not standing_workers.running:
+            standing_workers.start()
+        yield standing_workers
+        left = Run.objects.exclude(status__in=ENDED).exclude(status="waiting")
+        assert not left.exists(), "the test has left the workers something to do"
+
+
+def _workers(broker: str, var: Path) -> Workers:
+    env = {
+        **os.environ,
+        "DATABASE_URL": database_url(),
+        "CELERY_BROKER_URL": broker,
+        "MORA_VAR": str(var),
+        # Of its own: two test databases give different runs the same id.
+        "MORA_ARTIFACTS": str(var / "artifacts"),
+        "MODEL_ROOTS": f"{settings.ARTIFACTS}:{settings.VAR / 'artifacts'}",
+        "SECRET_KEY": settings.SECRET_KEY,
+    }
+    return Workers(env=env, log=var / "workers.log")
+
+
+@contextmanager
+def _ringing_here() -> Iterator[Callable[[str, Path], None]]:
+    """What tells this process where to ring, until the test ends."""
     folders = app.conf.broker_transport_options
     url = app.conf.broker_url
-
-    def make(broker: str = "filesystem://localhost//") -> Workers:
-        _ring_at(broker, tmp_path)
-        env = {
-            **os.environ,
-            "DATABASE_URL": database_url(),
-            "CELERY_BROKER_URL": broker,
-            "MORA_VAR": str(tmp_path),
-            # Of its own: two test databases give different runs the same id.
-            "MORA_ARTIFACTS": str(tmp_path / "artifacts"),
-            "MODEL_ROOTS": f"{settings.ARTIFACTS}:{settings.VAR / 'artifacts'}",
-            "SECRET_KEY": settings.SECRET_KEY,
-        }
-        made.append(Workers(env=env, log=tmp_path / "workers.log"))
-        return made[-1]
-
-    yield make
-    for workers in made:
-        workers.stop()
+    yield _ring_at
     _use_broker(url, folders)
 
 
 def _ring_at(broker: str, var: Path) -> None:
     """Let this process ring where the workers listen."""
     messages, control = var / "broker" / "messages", var / "broker" / "control"
-    messages.mkdir(parents=True)
+    messages.mkdir(parents=True, exist_ok=True)
     folders = {
         "data_folder_in": str(messages),
         "data_folder_out": str(messages),
@@ -129,13 +177,6 @@ def _use_broker(url: str, options: dict[str, object]) -> None:
     app.conf.broker_url, app.conf.broker_transport_options = url, options
     app.amqp._producer_pool = None
     app._pool = None
-
-
-@pytest.fixture
-def workers(make_workers: Callable[[str], Workers]) -> Workers:
-    started = make_workers("filesystem://localhost//")
-    started.start()
-    return started
 
 
 def database_url() -> str:

@@ -79,7 +79,10 @@ def serving(answer: Callable[[Body], Answer]) -> Iterator[Server]:
         def log_message(self, *_: Any) -> None:
             """Nothing."""
 
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Listening(ThreadingHTTPServer):
+        request_queue_size = 128  # of 5, a burst has some refused, and sent again
+
+    httpd = Listening(("127.0.0.1", 0), Handler)
     httpd.daemon_threads = True
     found = Server(url=f"http://127.0.0.1:{httpd.server_port}/v1")
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.05})

@@ -39,9 +39,10 @@ class Child:
     """Starts at once; `call` blocks until the engine has loaded. Not for several threads."""
 
     def __init__(self, spec: dict[str, Any], log: Log, *, python: str = sys.executable) -> None:
-        self.spec = spec
+        self.spec: dict[str, Any] | None = spec
         self.log = log
         self.version = ""
+        self.on_gpu = True  # until it has said otherwise
         self._frames: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._number = 0
         lifeline, self._lifeline = os.pipe()
@@ -68,6 +69,12 @@ class Child:
         ):
             threading.Thread(target=target, args=(stream,), daemon=True).start()
 
+    def load(self, spec: dict[str, Any] | None) -> None:
+        """Have another engine of the same interpreter in place of this one, or none; the next
+        call waits for it. What the libraries took to import is kept."""
+        self.spec, self.version = spec, ""
+        self._send({"load": spec})
+
     def call(
         self,
         name: str,
@@ -80,13 +87,7 @@ class Child:
         if not self.version:
             self._await_ready(stop)
         self._number += 1
-        request = json.dumps({"id": self._number, "call": name, "args": args})
-        try:
-            assert self._process.stdin
-            self._process.stdin.write(request + "\n")
-            self._process.stdin.flush()
-        except OSError:
-            raise self._died() from None
+        self._send({"id": self._number, "call": name, "args": args})
         while True:
             frame = self._next(stop)
             if frame.get("id") != self._number:
@@ -110,11 +111,20 @@ class Child:
             assert self._process.stdin
             self._process.stdin.close()
 
+    def _send(self, request: dict[str, Any]) -> None:
+        try:
+            assert self._process.stdin
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        except OSError:
+            raise self._died() from None
+
     def _await_ready(self, stop: threading.Event) -> None:
         frame = self._next(stop, START_SECONDS)
         if "error" in frame:
             self.end()
-        self.version = str(self._result({"result": frame.get("ready"), **frame})["version"])
+        ready = self._result({"result": frame.get("ready"), **frame})
+        self.version, self.on_gpu = str(ready["version"]), bool(ready["on_gpu"])
 
     def _next(self, stop: threading.Event, seconds: float = float("inf")) -> dict[str, Any]:
         waited = 0.0
@@ -131,7 +141,8 @@ class Child:
                 raise Stopped if stop.is_set() else self._died()
             return frame
         self.end()
-        raise MoraError(f"the engine {self.spec['engine']} did not load in {seconds:.0f} s")
+        engine = self.spec["engine"] if self.spec else "none"
+        raise MoraError(f"the engine {engine} did not load in {seconds:.0f} s")
 
     @staticmethod
     def _result(frame: dict[str, Any]) -> Any:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from pytest_django import Settings
 
 from alignment.models import Evaluation, Membership, Project, Role, Run
 from tests.browser.conftest import PASSWORD, OpenPage, Site
-from tests.conftest import Workers
+from tests.conftest import FILES, Workers
 
 MINUTES = 60_000
 POINTS = "el => el.data.filter(t => t.mode === 'markers+text').flatMap(t => t.text)"
@@ -41,8 +42,9 @@ def keep(page: Page, name: str) -> None:
 
 
 def test_a_run_from_the_form_to_its_point(
-    project: Project, workers: Workers, site: Site, open_page: OpenPage
+    project: Project, make_workers: Callable[[str], Workers], site: Site, open_page: OpenPage
 ) -> None:
+    make_workers(FILES).start()
     page = open_page("/sign-in/", signed_in=False)
     page.get_by_label("User name").fill("ada")
     page.get_by_label("Password").fill(PASSWORD)

@@ -66,5 +66,18 @@ def test_a_reader_that_is_gone_ends_the_child(start_child: Start) -> None:
     assert child.process.wait(5) == 0
 
 
+def test_another_engine_takes_the_place_of_the_one_before(start_child: Start) -> None:
+    child = start_child(engine="rules")
+    child.frame()
+    child.send({"load": {"engine": "sandbox-fuser"}})
+    assert child.frame()["ready"]["engine"] == "sandbox-fuser"
+    assert "no call 'judge'" in child.call("judge", rule="refusal")["error"]["message"]
+    child.send({"load": None})
+    assert "no call 'fuse'" in child.call("fuse")["error"]["message"]
+    child.send({"load": {"engine": "abacus"}})
+    assert "'abacus'" in child.frame()["error"]["message"]
+    assert child.process.wait(10) == 1
+
+
 def _one_item() -> dict[str, list[str]]:
     return {"prompts": ["p"], "completions": ["c"]}

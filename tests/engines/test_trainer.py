@@ -74,6 +74,10 @@ def test_a_kill_in_mid_training_and_a_torn_checkpoint_leave_the_same_adapter(
 
     child.send({"id": 2, "call": "train", "args": arguments(tmp_path / "b")})
     assert child.frame()["result"]["sha256"] == undisturbed["sha256"]  # without a step
+    other = child.call("train", **arguments(tmp_path / "c", seed=3))["result"]
+    assert other["sha256"] != undisturbed["sha256"]
+    again = child.call("train", **arguments(tmp_path / "d"))["result"]
+    assert again["sha256"] == undisturbed["sha256"], "what it trained before has no part in it"
 
 
 def _check_result(result: dict[str, Any], policy: Path) -> None:

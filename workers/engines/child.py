@@ -1,11 +1,13 @@
-"""The child process: loads one engine and answers requests, one JSON object a line.
+"""The child process: holds one engine and answers requests, one JSON object a line.
 
-`python -m workers.engines.child '<spec as JSON>'`. Frames go to the stdout that it was started
+`python -m workers.engines.child '<spec as JSON>'`. The request {"load": spec} replaces the engine,
+{"load": null} lets it go and keeps what was imported. Frames go to the stdout that it was started
 with; prints of libraries and the log go to stderr. It ends at once when its stdin does. Who
 starts it, watches it and ends its descendants is the worker's business.
 """
 
 import errno
+import gc
 import importlib
 import json
 import logging
@@ -44,27 +46,52 @@ def main(argument: str) -> None:
     emit = _own_stdout()
     requests = _read_stdin()
     logging.basicConfig(stream=sys.stderr, level="INFO", format="%(message)s")
+    spec = json.loads(argument)
+    set_environment(spec.get("threads", 2))
+    engine: Engine | None = _loaded(spec, emit)
+    while True:
+        request = _parsed(requests.get())
+        if "load" not in request:
+            answer(engine, request, emit)
+            continue
+        engine = None
+        gc.collect()  # the engine before gives its memory back first
+        engine = _loaded(request["load"], emit) if request["load"] else None
+
+
+def _loaded(spec: Spec, emit: Emit) -> Engine:
+    """The engine, which is then said to be ready; where it cannot be had, that is the end."""
     try:
-        spec = json.loads(argument)
-        set_environment(spec.get("threads", 2))
         engine = _load(spec)
     except Exception as error:
         emit({"error": describe(error)})
         os._exit(1)
-    emit({"ready": {"engine": spec["engine"], "version": engine.version}})
-    while True:
-        answer(engine, requests.get(), emit)
+    ready = {"engine": spec["engine"], "version": engine.version, "on_gpu": _has_gpu()}
+    emit({"ready": ready})
+    return engine
 
 
-def answer(engine: Engine, line: bytes, emit: Emit) -> None:
-    """Run one request and emit its progress frames and its result or error."""
-    number = None
+def _parsed(line: bytes) -> dict[str, Any]:
     try:
         request = json.loads(line)
-        number = request["id"]
-        call = engine.calls.get(request["call"])
+    except ValueError:
+        return {}
+    return request if isinstance(request, dict) else {}
+
+
+def _has_gpu() -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and torch.cuda.is_available()
+
+
+def answer(engine: Engine | None, request: dict[str, Any], emit: Emit) -> None:
+    """Run one request and emit its progress frames and its result or error."""
+    number = request.get("id")
+    try:
+        calls = engine.calls if engine else {}
+        call = calls.get(request["call"])
         if call is None:
-            known = ", ".join(sorted(engine.calls))
+            known = ", ".join(sorted(calls))
             raise MoraError(f"The engine has no call {request['call']!r}; use one of: {known}.")
         result = call(request["args"], lambda mark: emit({"id": number, "progress": mark}))
         emit({"id": number, "result": result})
