@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 from alignment.importing import json_array, json_lines, lines, parquet, separated
@@ -16,6 +16,7 @@ FORMATS = {
     ".ndjson": "JSONL",
     ".parquet": "Parquet",
 }
+LOOKED_AT = 100  # rows of JSON, for their keys
 
 
 @contextmanager
@@ -50,15 +51,13 @@ def _table(kind: str, path: Path, file: BufferedReader) -> Table:
 
 
 def _of_objects(kind: str, file: BufferedReader) -> Table:
-    """A table whose columns are the keys of its first whole row."""
+    """A table whose columns are the keys of its first rows: one row need not have all of them."""
     rows = json_array.read(file) if kind == "JSON" else json_lines.read(file)
-    bad: list[Problem] = []
-    for row in rows:
-        if isinstance(row, Row):
-            return Table(columns=tuple(row.values), rows=chain(bad, [row], rows))
-        bad.append(row)
-        if len(bad) == 1000:
-            break
-    if bad:
-        raise Unreadable(f"no row can be read; line {bad[0].line}: {bad[0].reason}")
+    first = list(islice(rows, LOOKED_AT))
+    whole = [row for row in first if isinstance(row, Row)]
+    if whole:
+        columns = dict.fromkeys(name for row in whole for name in row.values)
+        return Table(columns=tuple(columns), rows=chain(first, rows))
+    if first and isinstance(bad := first[0], Problem):
+        raise Unreadable(f"no row can be read; line {bad.line}: {bad.reason}")
     raise Unreadable("the file has no rows")

@@ -41,7 +41,7 @@ class ScoreColumns:
             raise BadRow(str(error)) from error
         if raw is None:
             return float("nan"), float("nan"), ""
-        return raw, _reward(self.scale, raw), cell(row.values[self.formula.column])
+        return raw, _reward(self.scale, raw), cell(row.values.get(self.formula.column))
 
 
 @lru_cache(maxsize=4096)

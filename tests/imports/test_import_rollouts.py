@@ -66,6 +66,17 @@ def test_everything_is_recorded(project: Project, write_file: WriteFile) -> None
     assert set(Prompt.objects.values_list("kind", flat=True)) == {"unsafe", "safe"}
 
 
+def test_a_row_of_json_need_not_have_every_column(project: Project, write_file: WriteFile) -> None:
+    rows = (
+        '{"prompt": "How?", "response": "Thus", "grade": 5}\n'
+        '{"prompt": "How?", "response": "So", "safe": "yes", "kind": "unsafe"}\n'
+    )
+    done = load(project, write_file("a.jsonl", rows))
+    assert done.rows == 2
+    scored = Score.objects.exclude(raw=None).values_list("judge__name", "rollout__text", "raw")
+    assert sorted(scored) == [("harmless from safe", "So", 1), ("helpful from grade", "Thus", 5)]
+
+
 def test_the_policy_table_tells_missing_from_not_judged(
     project: Project, write_file: WriteFile
 ) -> None:
