@@ -2,6 +2,7 @@
 
 from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import Http404
 
 from alignment.method.errors import MoraError
@@ -46,6 +47,13 @@ def require(user: User | AnonymousUser, project: Project, least: Role) -> None:
         raise Outsider(_needs(least, project))
     if not at_least(role, least):
         raise Denied(_needs(least, project))
+
+
+def who_may(project: Project, least: Role) -> QuerySet[User]:
+    """The members with this role or more, by name."""
+    roles = [role for role in Role if at_least(role, least)]
+    found = User.objects.filter(memberships__project=project, memberships__role__in=roles)
+    return found.order_by("username")
 
 
 def admit(user: User | AnonymousUser, project: Project, least: Role) -> None:

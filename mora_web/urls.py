@@ -45,6 +45,7 @@ desk_pages = [
     path("close/", desk.close_now, name="close-review"),
     path("rerun/", desk.rerun, name="rerun"),
     path("rewrites/", bulk.rewrites, name="rewrites"),
+    path("assign/", bulk.assign, name="assign"),
     path("bulk/", bulk.preview, name="bulk-preview"),
     path("bulk/<uuid:token>/apply/", bulk.apply, name="bulk-apply"),
     path("bulk/<uuid:token>/undo/", bulk.undo, name="bulk-undo"),

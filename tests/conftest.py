@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,10 +29,21 @@ FILES = "filesystem://localhost//"
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests on the standing workers come first and together: those are long, and every other
-    test begins by ending them."""
-    items.sort(key=lambda item: "workers" not in getattr(item, "fixturenames", ()))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that need the sandbox's policy wait behind a third of the others while it is built.
+
+    Of these, those on the standing workers stay together: every other test begins by ending them.
+    """
+    needs = [{*getattr(item, "fixturenames", ())} for item in items]
+    built = [i for i, n in zip(items, needs, strict=True) if "sandbox_policy" in n]
+    built.sort(key=lambda item: "workers" not in getattr(item, "fixturenames", ()))
+    others = [i for i, n in zip(items, needs, strict=True) if "sandbox_policy" not in n]
+    third = len(others) // 3
+    items[:] = [*others[:third], *built, *others[third:]]
+    is_first = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"
+    if built and is_first and not config.option.collectonly:
+        artifacts = Path(settings.ARTIFACTS)
+        threading.Thread(target=policy.sandbox_policy, args=(artifacts,), daemon=True).start()
 
 
 @pytest.fixture(autouse=True)

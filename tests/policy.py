@@ -20,7 +20,7 @@ def sandbox_policy(artifacts: Path) -> tuple[str, str]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         facts = path.with_suffix(".json")
         if not facts.exists():
-            child = Child({"engine": "sandbox-builder", "threads": 2}, lambda line: None)
+            child = Child({"engine": "sandbox-builder", "threads": 1}, lambda line: None)
             args = {"directory": str(path), "seed": 1}
             built = child.call("build", args, stop=threading.Event())
             child.end()

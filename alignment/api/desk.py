@@ -34,7 +34,7 @@ from alignment.api.review_schemas import (
     invitation_made,
 )
 from alignment.api.schemas import RunWhole
-from alignment.models import BulkDecision, Prompt, Role, Run
+from alignment.models import BulkDecision, Prompt, ReviewItem, Role, Run
 from alignment.permissions import admit, may
 from alignment.queries import desk
 from alignment.queries.agreement import review_agreement
@@ -151,9 +151,9 @@ def assign_items(request: Request, stage_id: Id, body: AssignIn) -> dict[str, in
     to = None
     if body.reviewer:
         members = User.objects.filter(memberships__project=stage.run.project_id)
-        user = get_object_or_404(members, username=body.reviewer)
-        to = queue.reviewer_of(stage.run.project, user)
-    changed = queue.assign_items(stage=stage, items=body.items, to=to, by=request.auth)
+        to = get_object_or_404(members, username=body.reviewer)
+    items = ReviewItem.objects.filter(pk__in=body.items)
+    changed = queue.assign_items(stage=stage, items=items, to=to, by=request.auth)
     return {"assigned": changed}
 
 

@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from alignment.method.errors import MoraError
 from alignment.models import Project, Reviewer, ReviewItem, Role, Stage, Status
-from alignment.permissions import require
+from alignment.permissions import may, require
 from alignment.reviewing import closed_sentence
 
 State = ReviewItem.State
@@ -216,16 +216,19 @@ def release_item(*, item: ReviewItem, by: User, lease: UUID) -> None:
     )
 
 
-def assign_items(*, stage: Stage, items: list[int], to: Reviewer | None, by: User) -> int:
-    """Prefer a reviewer for pending rewrites of a stage (None: nobody); how many were changed.
+def assign_items(*, stage: Stage, items: "QuerySet[ReviewItem]", to: User | None, by: User) -> int:
+    """Prefer a member for pending rewrites of a stage (None: nobody); how many were changed.
 
     Assigned rewrites come first in that person's queue, and last in everybody else's. Raises
-    Denied below adjudicator, MoraError for a reviewer of another project or without a login.
+    Denied below adjudicator, MoraError for somebody who may not review.
     """
-    require(by, stage.run.project, Role.ADJUDICATOR)
-    if to is not None and (to.project_id != stage.run.project_id or to.user_id is None):
-        raise MoraError(f"{to} cannot be assigned rewrites of this project")
-    open_items = stage.review_items.filter(pk__in=items, state=State.PENDING)
-    if to is not None:
-        open_items = open_items.exclude(seen_by__contains=[to.pk])
-    return open_items.update(assigned_to=to)
+    project = stage.run.project
+    require(by, project, Role.ADJUDICATOR)
+    if to is not None and not may(to, project, Role.ANNOTATOR):
+        raise MoraError(f"{to} cannot be assigned rewrites: they may not review in {project}")
+    open_items = items.filter(stage=stage, state=State.PENDING)
+    if to is None:
+        return open_items.update(assigned_to=None)
+    reviewer = reviewer_of(project, to)
+    unseen = open_items.exclude(seen_by__contains=[reviewer.pk])
+    return unseen.update(assigned_to=reviewer)

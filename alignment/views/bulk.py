@@ -11,9 +11,11 @@ from django.views.decorators.http import require_POST, require_safe
 
 from alignment.method.errors import MoraError
 from alignment.models import BulkDecision, Project, Review, ReviewItem, Role, Stage
+from alignment.permissions import who_may
 from alignment.queries import desk
 from alignment.review_filters import ReviewFilter, filtered
 from alignment.services.bulk import apply_bulk, preview_bulk, undo_bulk
+from alignment.services.queue import assign_items
 from alignment.views.access import Request, project_for
 from alignment.views.desk import stage_asked
 from alignment.views.reviews import answer_in
@@ -35,7 +37,7 @@ def _rewrites(
     context: dict[str, object] = {"project": project, "stage": stage, "error": error}
     if stage is not None:
         chosen = _chosen(request, stage)
-        found = filtered(chosen).select_related("prompt", "held_by")
+        found = filtered(chosen).select_related("prompt", "assigned_to")
         open_ones = found.filter(state__in=("pending", "disputed"))
         context |= {
             "chosen": chosen,
@@ -47,6 +49,7 @@ def _rewrites(
             "reasons": Review.Reason.choices,
             "made": stage.bulk_decisions.exclude(applied_at=None).select_related("by")[:20],
             "said": answer_in(request.POST),
+            "reviewers": who_may(project, Role.ANNOTATOR).values_list("username", flat=True),
         }
     return render(request, "rewrites.html", context, status=422 if error else 200)
 
@@ -79,6 +82,27 @@ def preview(request: Request, slug: str) -> HttpResponse:
         "left_out": left_out,
     }
     return render(request, "bulk.html", context)
+
+
+@require_POST
+def assign(request: Request, slug: str) -> HttpResponse:
+    """Prefer a member, or nobody, for all pending rewrites that match."""
+    project = project_for(request, slug, Role.ADJUDICATOR)
+    stage = stage_asked(request, project)
+    if stage is None:
+        return redirect("rewrites", slug)
+    name = request.POST.get("to", "")
+    to = who_may(project, Role.ANNOTATOR).filter(username=name).first()
+    try:
+        if name and to is None:
+            raise MoraError(f"{name} may not review in this project")
+        found = filtered(_chosen(request, stage))
+        count = assign_items(stage=stage, items=found, to=to, by=request.user)
+    except MoraError as error:
+        return _rewrites(request, project, stage, str(error))
+    whom = f"assigned to {to}" if to else "nobody's in particular"
+    messages.success(request, f"{count:,} pending rewrites are now {whom}.")
+    return _back(slug, stage.pk)
 
 
 @require_POST

@@ -139,6 +139,22 @@ def test_a_bulk_decision_is_previewed_applied_and_taken_back(
     assert set(ReviewItem.objects.values_list("state", flat=True)) == {"pending"}
 
 
+def test_rewrites_that_match_are_assigned_to_who_may_review(
+    lead: Client, items: list[ReviewItem], people: dict[str, User]
+) -> None:
+    assert "<option>a-viewer</option>" not in shown(lead, "rewrites")
+    said = {"stage": items[0].stage_id, "contains": "1 chairs", "to": "a-annotator"}
+    lead.post(reverse("assign", args=[SLUG]), said)
+    assert "1 pending rewrites are now assigned to a-annotator" in shown(lead, "rewrites")
+    found = next_item(project=items[0].stage.run.project, by=people["annotator"])
+    assert found is not None and "1 chairs" in found.prompt.text
+    refused = lead.post(reverse("assign", args=[SLUG]), {**said, "to": "a-viewer"})
+    assert refused.status_code == 422
+    assert "a-viewer may not review" in refused.content.decode()
+    lead.post(reverse("assign", args=[SLUG]), {**said, "to": ""})
+    assert not ReviewItem.objects.exclude(assigned_to=None).exists()
+
+
 def test_a_bulk_decision_that_cannot_be_keeps_what_was_asked(
     lead: Client, items: list[ReviewItem]
 ) -> None:
