@@ -36,11 +36,6 @@ def item_for(user: User, item_id: int, least: Role = Role.ANNOTATOR) -> ReviewIt
     return item
 
 
-def bare_item(item_id: int) -> ReviewItem:
-    """The rewrite for a service that looks for itself who may; raises Http404 for none."""
-    return get_object_or_404(ReviewItem, pk=item_id)
-
-
 def bare_project(slug: str) -> Project:
-    """As `bare_item`, the project."""
+    """The project for a service that looks for itself who may; raises Http404 for none."""
     return get_object_or_404(Project, slug=slug)

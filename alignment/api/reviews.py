@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from django.http import Http404
 from ninja import Router
 
-from alignment.api.access import bare_item, bare_project, item_for
+from alignment.api.access import bare_project, item_for
 from alignment.api.auth import Request
 from alignment.api.pages import Id, Slug
 from alignment.api.review_schemas import (
@@ -77,14 +78,16 @@ def release_review_item(request: Request, item_id: Id, body: LeaseIn) -> None:
 def submit_review(request: Request, item_id: Id, body: ReviewIn) -> Review:
     """Decide, skip or flag a rewrite. Sent again with the same lease it changes nothing and
     answers like the first time; 409 keeps what you wrote as your draft."""
-    item = bare_item(item_id)
-    return reviews.decide_rewrite(
-        item=item,
-        by=request.auth,
-        answer=body.answer(),
-        lease=body.lease,
-        guideline=body.guideline,
-    )
+    try:
+        return reviews.decide_rewrite(
+            item=ReviewItem(pk=item_id),  # which the service reads and locks
+            by=request.auth,
+            answer=body.answer(),
+            lease=body.lease,
+            guideline=body.guideline,
+        )
+    except ReviewItem.DoesNotExist as error:
+        raise Http404 from error
 
 
 @router.post("/review-items/{item_id}/draft", response=DraftOut)

@@ -19,6 +19,7 @@ from alignment.services.queue import Held, is_held_by_another, locked, reviewer_
 
 D, State = Review.Decision, ReviewItem.State
 KEPT = "what you wrote is kept as a draft"
+OTHERS_LEASE = "this was sent under the lease of another rewrite; open this one again"
 
 
 def decide_rewrite(
@@ -66,13 +67,15 @@ def _sent_before(
 ) -> Review | None:
     """The standing review that the same answer made under the lease before, if any.
 
-    Raises Held where the lease was used up otherwise: for another rewrite, or taken back since.
+    Raises Held where the lease is another rewrite's, or its review was taken back since.
     """
     first = Review.objects.filter(lease=lease).first() if lease else None
     if first is None:
+        if lease and item.lease != lease and ReviewItem.objects.filter(lease=lease).exists():
+            raise Held(OTHERS_LEASE)
         return None
     if (first.item_id, first.reviewer_id) != (item.pk, me.pk):
-        raise Held("this was sent under the lease of another rewrite; open this one again")
+        raise Held(OTHERS_LEASE)
     if first.withdrawn_at is not None:
         raise Held("you took your review of this rewrite back since; open the rewrite again")
     return first if answer_of(first) == answer else None

@@ -259,17 +259,19 @@ def test_what_is_sent_under_the_lease_of_a_review_taken_back_is_kept_as_a_draft(
     assert [r.decision for r in Review.objects.filter(withdrawn_at=None)] == [again.decision]
 
 
-def test_a_lease_used_on_another_rewrite_is_refused_and_the_text_kept(
+def test_the_lease_of_another_rewrite_is_refused_and_the_text_kept(
     project: Project, stage: Stage, bob: User
 ) -> None:
     item = next_item(project=project, by=bob)
     assert item is not None
     other = item_of(stage, 1)
-    decide_rewrite(item=other, by=bob, answer=APPROVE, lease=item.lease)
     with pytest.raises(Held, match=r"under the lease of another rewrite.*kept as a draft"):
-        decide_rewrite(item=item, by=bob, answer=edit("Mend it how?"), lease=item.lease)
-    assert ReviewDraft.objects.get(item=item).text == "Mend it how?"
-    assert Review.objects.get().item_id == other.pk
+        decide_rewrite(item=other, by=bob, answer=edit("Mend it how?"), lease=item.lease)
+    assert ReviewDraft.objects.get(item=other).text == "Mend it how?"
+    decide_rewrite(item=item, by=bob, answer=APPROVE, lease=item.lease)
+    with pytest.raises(Held, match="under the lease of another rewrite"):
+        decide_rewrite(item=other, by=bob, answer=APPROVE, lease=item.lease)
+    assert Review.objects.get().item_id == item.pk
 
 
 def test_who_submits_without_that_lease_a_second_time_is_told(stage: Stage, bob: User) -> None:

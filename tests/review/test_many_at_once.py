@@ -318,3 +318,22 @@ def test_an_import_that_the_database_breaks_off_says_so(
         with connection.cursor() as cursor:
             cursor.execute("SET lock_timeout = 0")
     assert not Review.objects.exists()
+
+
+def test_one_lease_sent_for_two_rewrites_at_once_decides_one_of_them(
+    run: Run, users: list[User], at_once: Callable[..., list[Any]]
+) -> None:
+    stage = open_review(run, 12)
+    for round_ in range(6):
+        held = next_item(project=run.project, by=users[0])
+        assert held is not None
+        other = stage.review_items.filter(seen_by=[]).exclude(pk=held.pk)[0]
+        calls = [
+            lambda item=item, lease=held.lease: decide_rewrite(
+                item=item, by=users[0], answer=APPROVE, lease=lease
+            )
+            for item in (held, other)
+        ]
+        (refused,) = [one for one in at_once(*calls) if isinstance(one, Exception)]
+        assert isinstance(refused, Held) and "the lease of another rewrite" in str(refused)
+        assert Review.objects.count() == round_ + 1
