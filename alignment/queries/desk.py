@@ -1,22 +1,19 @@
-"""A review desk as its people see it: progress, who holds what, one's own pace, what is in dispute.
+"""A review desk as its people see it: progress, who holds what, what is in dispute.
 
 Figures come from counters kept with every review, so that no page counts the queue.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from statistics import median
 
 from django.contrib.auth.models import User
 from django.db.models import Count, F, QuerySet
-from django.db.models.functions import Now, TruncDay, TruncHour
+from django.db.models.functions import Now, TruncHour
 
 from alignment.models import Project, Review, Reviewer, ReviewItem, ReviewTally, Stage, Status
 from alignment.review_filters import ReviewFilter, filtered
-from alignment.reviewing import DECISIVE
 
 State = ReviewItem.State
-RECENT = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,17 +29,6 @@ class Progress:
     overlap: int
     closes_in: float | None
     people: list[ReviewTally]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Own:
-    """A person's own standing in a project. today: reviews since midnight (UTC); seconds: median
-    from getting to submitting the latest 20, None without; recent: their latest standing word, if
-    any."""
-
-    today: int
-    seconds: float | None
-    recent: list[Review]
 
 
 def review_stages(project: Project) -> "QuerySet[Stage]":
@@ -97,18 +83,6 @@ def throughput(stage: Stage, hours: int = 24) -> list[tuple[datetime, int]]:
     )
     rows = found.annotate(hour=TruncHour("created_at")).values("hour").annotate(n=Count("pk"))
     return [(row["hour"], row["n"]) for row in rows.order_by("hour")]
-
-
-def own(project: Project, user: User) -> Own:
-    """The person's own pace and latest review; bulk decisions do not count."""
-    mine = Review.objects.filter(
-        reviewer__project=project, reviewer__user_id=user.pk, withdrawn_at=None, bulk=None
-    ).order_by("-created_at")
-    times = list(mine.values_list("created_at", "leased_at")[:RECENT])
-    spent = [(done - begun).total_seconds() for done, begun in times if begun]
-    today = mine.filter(created_at__gte=TruncDay(Now()), decision__in=DECISIVE).count()
-    recent = list(mine.select_related("item__stage")[:1]) if times else []
-    return Own(today=today, seconds=median(spent) if spent else None, recent=recent)
 
 
 def disputes(stage: Stage, after: int = 0) -> "QuerySet[ReviewItem]":

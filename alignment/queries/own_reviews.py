@@ -1,15 +1,50 @@
-"""A reviewer's own words: what they said and may take back, what they skipped, what they began."""
+"""A reviewer's own pace and words: what they said and may take back, skipped or began."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Now, TruncDay
 
-from alignment.models import Project, Review, ReviewDraft, ReviewItem, ReviewTally, Stage, Status
+from alignment.models import (
+    Project,
+    Review,
+    ReviewDraft,
+    Reviewer,
+    ReviewItem,
+    ReviewTally,
+    Stage,
+    Status,
+)
 from alignment.queries.desk import Progress, progress
+from alignment.reviewing import DECISIVE
 
 OPEN = Q(item__stage__status=Status.WAITING)
+RECENT = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Own:
+    """A person's own standing in a project. today: reviews since midnight (UTC); seconds: median
+    from getting to submitting the latest 20, None without; recent: their latest standing word, if
+    any."""
+
+    today: int
+    seconds: float | None
+    recent: list[Review]
+
+
+def own(project: Project, user: User) -> Own:
+    """The person's own pace and latest review; bulk decisions do not count."""
+    mine = _mine(project, user).order_by("-created_at")
+    times = list(mine.values_list("created_at", "leased_at")[:RECENT])
+    spent = [(done - begun).total_seconds() for done, begun in times if begun]
+    today = mine.filter(created_at__gte=TruncDay(Now()), decision__in=DECISIVE).count()
+    recent = list(mine.select_related("item__stage")[:1]) if times else []
+    return Own(today=today, seconds=median(spent) if spent else None, recent=recent)
 
 
 def own_reviews(project: Project, user: User, decision: str = "") -> "QuerySet[Any]":
@@ -53,9 +88,9 @@ def closing(project: Project) -> list[Progress]:
 
 
 def _mine(project: Project, user: User) -> "QuerySet[Review]":
-    return Review.objects.filter(
-        reviewer__user=user, reviewer__project=project, withdrawn_at=None, bulk=None
-    )
+    """By the reviewer's id, for that is what the index goes by."""
+    me = Reviewer.objects.filter(project=project, user=user).values("pk")[:1]
+    return Review.objects.filter(reviewer=Subquery(me), withdrawn_at=None, bulk=None)
 
 
 def said_of(items: Sequence[ReviewItem]) -> dict[int, list[Review]]:

@@ -19,7 +19,7 @@ from alignment.method.edits import word_distance
 from alignment.method.errors import MoraError
 from alignment.models import Project, Review, ReviewItem, Role
 from alignment.queries import own_reviews
-from alignment.queries.desk import nothing_left, open_stages, own
+from alignment.queries.desk import nothing_left, open_stages
 from alignment.queries.reviews import review_page
 from alignment.queries.word_diff import inline_diff
 from alignment.services.answers import RATINGS, Answer, BadAnswer
@@ -116,7 +116,7 @@ def _card(
     context: dict[str, Any] = {
         "project": project,
         "page": page,
-        "own": own(project, request.user),
+        "own": own_reviews.own(project, request.user),
         "closing": own_reviews.closing(project),
         "draft": draft,
         "ratings": rating_rows(item, draft.ratings if draft else {}) if item else [],
@@ -193,7 +193,7 @@ def my_reviews(request: Request, slug: str) -> HttpResponse:
         "project": project,
         "page": Paginator(found, PAGE).get_page(request.GET.get("page")),
         "drafts": own_reviews.drafts(project, request.user)[:PAGE],
-        "own": own(project, request.user),
+        "own": own_reviews.own(project, request.user),
         "decision": decision,
         "decisions": Review.Decision.choices,
     }
