@@ -60,8 +60,7 @@ def run_frame(user: User, run_id: int, query: Query, shown: object) -> Frame:
         or shown[2] != state.run.status
         or state.run.status == "waiting"
     ):
-        bar = {**side_bar(user, run.project), "current": "runs", "oob": "morph"}
-        frame += render_to_string("partials/_nav.html", bar)
+        frame += _side_bar(user, run.project, "runs")
     pace = "live" if state.live else "still"
     return frame, (state.run.seq, pace, state.run.status)
 
@@ -75,7 +74,13 @@ def results_frame(user: User, project_id: int, query: Query, shown: object) -> F
     if shown == newest:
         return None, shown
     page = results_page.results_page(project, query)
-    return render_to_string("partials/_results.html", {"page": page, "oob": True}), newest
+    frame = render_to_string("partials/_results.html", {"page": page, "oob": True})
+    return frame + _side_bar(user, project, "results"), newest
+
+
+def _side_bar(user: User, project: Project, current: str) -> str:
+    bar = {**side_bar(user, project), "current": current, "oob": "morph"}
+    return render_to_string("partials/_nav.html", bar)
 
 
 def _admit(user: User, project: Project | None) -> None:

@@ -75,6 +75,7 @@ def test_a_run_from_the_form_to_its_point(
     run = Run.objects.get(name="in the browser")
     expect(results.locator("#policies tbody tr")).to_have_count(2)
     assert results.locator("#pareto-plot").evaluate(POINTS) == ["start", "after round 1"]
+    expect(results.get_by_role("link", name="Results 2")).to_be_visible()
     assert results.evaluate("window.unloaded") is False
     assert Evaluation.objects.filter(stage__run=run).count() == 2
     keep(results, "results")
