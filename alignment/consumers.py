@@ -52,7 +52,7 @@ def run_frame(user: User, run_id: int, query: Query, shown: object) -> Frame:
         return None, shown
     state = runs.run_state(run_id)
     may_run = may(user, run.project, Role.RESEARCHER)
-    frame = render_to_string(
+    frame: str = render_to_string(
         "partials/_run.html", {"state": state, "may_run": may_run, "oob": True}
     )
     if (

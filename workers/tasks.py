@@ -94,39 +94,49 @@ def work_on(claim: claims.Claim, slot: slots.Slot) -> None:
         _close(claim, write)
     except (claims.Fenced, Stopped):
         slot.end_children()
-        claims.give_back(claim)
+        _give_back(claim)
     except ChildDied as death:
         if watch.stop.is_set():
-            claims.give_back(claim)
+            _give_back(claim)
         else:
             with suppress(claims.Fenced):
                 if sentence := claims.count_death(claim, str(death)):
                     fail(stage.pk, MoraError(sentence))
     except (OperationalError, InterfaceError) as error:
         slot.end_children()  # one may be in the middle of a call that nobody waits for
+        if _disk_is_full(error):
+            fail(stage.pk, MoraError(DISK_FULL))
+        _give_back(claim)
         if not _disk_is_full(error):
-            raise  # the lease runs out, and the chunk is open again
-        fail(stage.pk, MoraError(DISK_FULL))
-        claims.give_back(claim)
+            raise
     except Exception as error:
         fail(stage.pk, error)
-        claims.give_back(claim)
+        _give_back(claim)
     finally:
         watch.end()
 
 
 def _close(claim: claims.Claim, write: Callable[[], None]) -> None:
-    """Close the chunk, again and again while the database is away."""
-    deadline = time.monotonic() + CLOSE_SECONDS
+    _patiently(lambda: claims.close(claim, write, stages.finish), CLOSE_SECONDS)
+
+
+def _give_back(claim: claims.Claim) -> None:
+    """Open the chunk again, else its lease has to run out first."""
+    _patiently(lambda: claims.give_back(claim), claims.LEASE_SECONDS)
+
+
+def _patiently(call: Callable[[], None], seconds: float) -> None:
+    """Call again and again while the database is away."""
+    deadline = time.monotonic() + seconds
     while True:
         try:
-            return claims.close(claim, write, stages.finish)
+            return call()
         except (OperationalError, InterfaceError) as error:
             connection.close()
             over = time.monotonic() > deadline or slots.stopping.is_set()
             if over or _disk_is_full(error):
                 raise
-            time.sleep(0.5)
+            time.sleep(0.2)
 
 
 def _disk_is_full(error: Exception) -> bool:

@@ -90,10 +90,7 @@ class Supervisor:
             self._end(self._strangers(adopted), lambda: self._strangers(adopted))
         if self.port is not None and self._members[0] not in adopted:
             check_port(console.HOST, self.port)
-        with self._step():
-            self._start_database()
-        if self._before is not None:
-            self._before.run()
+        self._prepare_database()
         for member in self._members:
             with self._step():
                 if member not in adopted:
@@ -183,6 +180,21 @@ class Supervisor:
             lock.truncate(0)
             print(os.getpid(), file=lock, flush=True)
 
+    def _prepare_database(self) -> None:
+        """Start the database and do what comes before; again where it was killed meanwhile."""
+        for is_last in (False, False, True):
+            with self._step():
+                self._start_database()
+            try:
+                if self._before is not None:
+                    self._before.run()
+            except SetupError:
+                embedded = isinstance(self._database, Location)
+                if is_last or not embedded or not _is_ending(self._database_pid):
+                    raise
+            else:
+                return
+
     def _start_database(self) -> None:
         if isinstance(self._database, Location):
             self._database_pid = postgres.start(self._database)
@@ -218,3 +230,8 @@ class Supervisor:
 
     def _end(self, leaders: Collection[int], find: Callable[[], set[int]]) -> None:
         processes.end(leaders, find, seconds=STOP_SECONDS, leftover=LEFTOVER_SECONDS)
+
+
+def _is_ending(pid: int) -> bool:
+    """Whether the process is gone, or just about to be."""
+    return processes.wait_until_gone([pid], 0.5)

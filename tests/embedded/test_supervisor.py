@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -302,3 +303,21 @@ def test_the_database_is_adopted_restarted_and_stopped_last(place: Location) -> 
         wait_for(held, lambda: "up" in log.read_text())
     assert log.read_text() == "up\nstill there\n"
     assert postgres.adopt(place) is None
+
+
+def test_a_database_that_is_killed_before_all_is_ready_starts_again(place: Location) -> None:
+    base = place.var.parent
+    once = base / "once"
+    pid = shlex.quote(str(place.data / "postmaster.pid"))
+    kills = f"mkdir {shlex.quote(str(once))} || exit 0; kill -9 $(head -1 {pid}); exit 1"
+    held = Supervisor(
+        var=base / "var",
+        folder=base,
+        members=[SLEEPER],
+        database=place,
+        before=Process(name="migrate", argv=("sh", "-c", kills)),
+    )
+    with held:
+        held.start()
+        assert postgres.is_ready(place)
+        assert running(base, "sleeper")
