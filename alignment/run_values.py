@@ -44,9 +44,10 @@ def flat(config: Mapping[str, Any]) -> Values:
 
 
 def defaults(project: Project) -> Values:
-    """Values to start from: a round for each dimension, evaluation on the newest prompt set, and
-    mining on the others in turn."""
+    """Values to start from: a round for each dimension, evaluation on the set named `held-out`,
+    else the newest, and mining on the others in turn."""
     sets = [s.name for s in filled_sets(project).order_by("pk")]
+    sets.sort(key=lambda name: name == "held-out")
     mined = sets[:-1] or sets or [""]
     names = list(project.dimensions.values_list("name", flat=True))
     values: Values = {"dimensions": names, "evaluate.prompts": sets[-1] if sets else ""}

@@ -2,10 +2,10 @@
 // given back on leaving, both forms of the diff, and where the focus goes after a decision.
 "use strict";
 
-const BEAT = 60_000, UNUSED = 300_000, PAUSE = 600, AGAIN = 3_000, LOOK = 10_000;
+const BEAT = 60_000, UNUSED = 300_000, PAUSE = 600, AGAIN = 3_000, LOOK = 10_000, UNSEEN = 400;
 const card = () => document.getElementById("card");
 const page = () => document.getElementById("review");
-let used = Date.now(), unsaved = false, saving = false, waiting = 0, edits = 0;
+let shown = 0, used = Date.now(), unsaved = false, saving = false, waiting = 0, edits = 0;
 
 // What the page sends beside htmx. The token is the newest: another tab may have signed in again.
 function filled(form) {
@@ -92,19 +92,24 @@ function leave() {
   const form = card();
   if (!form) return;
   if (unsaved) {
-    const kept = [...filled(form)].filter(([name]) => !["csrfmiddlewaretoken", "lease", "guideline"].includes(name));
-    sessionStorage.setItem(form.dataset.draft, JSON.stringify(kept));
+    const fields = [...filled(form)].filter(([name]) => !["csrfmiddlewaretoken", "lease", "guideline"].includes(name));
+    sessionStorage.setItem(form.dataset.draft, JSON.stringify({ after: savedAt(), fields }));
     navigator.sendBeacon(form.dataset.draft, filled(form));
   }
   if (form.dataset.release) navigator.sendBeacon(form.dataset.release, filled(form));
 }
 
+const savedAt = () => document.querySelector("#saved time")?.dateTime ?? "";
+
 // What was typed last before a reload may not have reached the server when the page came again.
+// A draft saved since is that text, or a newer one of another device.
 function restore() {
   const form = card(), kept = form && sessionStorage.getItem(form.dataset.draft);
   if (!kept) return;
   sessionStorage.removeItem(form.dataset.draft);
-  for (const [name, value] of JSON.parse(kept)) {
+  const { after, fields } = JSON.parse(kept);
+  if (after !== savedAt()) return;
+  for (const [name, value] of fields) {
     if (name === "decision") form.querySelector(`.panel[data-decision="${value}"]`)?.setAttribute("open", "");
     else if (form.elements[name]) form.elements[name].value = value;
   }
@@ -168,7 +173,12 @@ setInterval(beat, BEAT);
 setInterval(count, 1000);
 setInterval(look, LOOK);
 
-// A decision. What was typed and not yet saved goes with it, so no draft may come after it; before
+// A second click or key of a decision would fall on the next rewrite, which nobody has seen yet.
+document.addEventListener("click", (event) => {
+  if (event.target.closest("#card .decide > [name=decision]") && Date.now() - shown < UNSEEN) event.preventDefault();
+}, true);
+
+// A decision. Approving with an edit open approves the edit. What was typed and not yet saved goes with it, so no draft may come after it; before
 // another rewrite is fetched by undo it is saved.
 document.addEventListener("submit", ({ target }) => {
   if (target.id !== "card") return;
@@ -177,6 +187,8 @@ document.addEventListener("submit", ({ target }) => {
 });
 document.addEventListener("htmx:configRequest", ({ detail }) => {
   if (detail.parameters.csrfmiddlewaretoken) detail.parameters.csrfmiddlewaretoken = token() || detail.parameters.csrfmiddlewaretoken;
+  const isEdited = detail.elt.id === "card" && card().querySelector(".panel[open]")?.dataset.decision === "edit";
+  if (isEdited && detail.parameters.decision === "approve") detail.parameters.decision = "edit";
   if (detail.elt.id === "undo" && unsaved) navigator.sendBeacon(card().dataset.draft, filled(card()));
 });
 document.addEventListener("htmx:beforeSwap", (event) => {
@@ -203,6 +215,7 @@ document.addEventListener("htmx:afterSwap", ({ detail }) => {
   unsaved = stays && unsaved;
   clearTimeout(waiting);
   document.querySelectorAll("main > .message").forEach((told) => told.remove());
+  if (!stays) shown = Date.now();
   show();
   if (waits) return;
   const panel = document.querySelector(".panel[open]");

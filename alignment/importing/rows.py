@@ -54,9 +54,9 @@ def checked(rows: Iterator[Row | Problem]) -> Iterator[Row | Problem]:
 
 
 def flaw(values: dict[str, Any]) -> str | None:
-    """What is wrong with a row's values, if anything."""
+    """What is wrong with a row's values or the names of its columns, if anything."""
     for column, value in values.items():
-        for leaf in _leaves(value):
+        for leaf in (column, *_leaves(value)):
             if reason := _flaw(leaf):
                 return f"{column!r} {reason}"
     return None

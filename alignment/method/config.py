@@ -169,6 +169,11 @@ class EvaluateConfig(Frozen):
     n: int = Field(8, ge=1, le=1024, description="rollouts per prompt")
     judges: dict[str, str] = Field(description="dimension -> judge that took no part in pairing")
 
+    @property
+    def every_set(self) -> list[str]:
+        """The names of all held-out prompt sets, sorted."""
+        return sorted({self.prompts, *self.sets.values()})
+
 
 class RunConfig(Frozen):
     policy: Name = Field(description="name of the start policy")

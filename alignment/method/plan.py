@@ -53,7 +53,7 @@ def settings(config: RunConfig, kind: str, number: int) -> dict[str, Any]:
     sampling = {"sample": whole["sample"], "seed": config.seed}
     if kind == "sample":
         chosen = config.rounds[number - 1]
-        held_out = sorted({config.evaluate.prompts, *config.evaluate.sets.values()})
+        held_out = config.evaluate.every_set
         prompts = {"set": chosen.prompts, "limit": chosen.limit, "held_out": held_out}
         return {**sampling, "policy": config.policy, "prompts": prompts}
     if kind == "resample":

@@ -98,7 +98,7 @@ def reviews_visible(item: ReviewItem, viewer: User) -> list[Review]:
 
     One's own always; to who may adjudicate, those of others once the item is decided or disputed;
     to anybody else once it is decided and they have reviewed it too, or its stage is over: an undo
-    may ask it of them.
+    may ask it of them, also where they skipped it.
     """
     found = item.reviews.filter(withdrawn_at=None).select_related("reviewer", "guideline")
     reviews = list(found.order_by("pk"))
@@ -107,7 +107,8 @@ def reviews_visible(item: ReviewItem, viewer: User) -> list[Review]:
         return mine
     if may(viewer, item.stage.run.project, Role.ADJUDICATOR):
         return reviews
-    may_be_asked = item.stage.status == Status.WAITING and not mine
+    has_reviewed = any(review.decision != Review.Decision.SKIP for review in mine)
+    may_be_asked = item.stage.status == Status.WAITING and not has_reviewed
     return mine if item.state == State.DISPUTED or may_be_asked else reviews
 
 

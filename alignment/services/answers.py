@@ -15,6 +15,9 @@ D = Review.Decision
 MOST_TEXT, MOST_WORDS = 20_000, 2_000
 RATINGS: dict[str, str] = dict(Review.Question.choices)
 RATED = range(1, 6)
+HIDDEN = ("Cc", "Cf")
+# Letters and signs that show as nothing: fillers, the blank Braille pattern, variation selectors.
+BLANK = re.compile("[\u115f\u1160\u2800\u3164\uffa0\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 # Control characters other than tab and line ends, and what reorders the text around it.
 UNFIT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -22,13 +25,21 @@ UNFIT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """A decision on a rewrite. text: the edited rewrite; reason: of Review.Reason; words: what
-    the person wrote about it; ratings: 1 to 5 by the names of RATINGS, each optional."""
+    the person wrote about it; ratings: 1 to 5 by the names of RATINGS, each optional.
+
+    A form ends its lines with CR LF, whatever the text had: they are LF here.
+    """
 
     decision: str
     text: str = ""
     reason: str = ""
     words: str = ""
     ratings: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("text", "words"):
+            lines = getattr(self, name).replace("\r\n", "\n").replace("\r", "\n")
+            object.__setattr__(self, name, lines)
 
 
 class BadAnswer(MoraError):
@@ -105,7 +116,7 @@ def _checked_edit(answer: Answer, item: ReviewItem) -> Answer:
 
 def _seen(text: str) -> list[str]:
     """A text's words as a reader sees them: without invisible characters, whatever the case."""
-    shown = (c for c in text if c.isspace() or unicodedata.category(c) not in ("Cc", "Cf"))
+    shown = (c for c in BLANK.sub("", text) if c.isspace() or unicodedata.category(c) not in HIDDEN)
     return "".join(shown).casefold().split()
 
 

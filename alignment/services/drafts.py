@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 
 from alignment.models import Review, ReviewDraft, Reviewer, ReviewItem, Role
 from alignment.permissions import require
-from alignment.services.answers import MOST_TEXT, MOST_WORDS, Answer, storable
+from alignment.services.answers import MOST_TEXT, MOST_WORDS, RATINGS, Answer, storable
 from alignment.services.queue import reviewer_of
 
 
@@ -48,7 +48,7 @@ def _draft_of(review: Review) -> ReviewDraft:
 
 
 def keep_draft(item: ReviewItem, me: Reviewer, answer: Answer) -> ReviewDraft:
-    """The draft as it is stored; what is no decision or reason (yet) is left out."""
+    """The draft as it is stored; what is no decision, reason or rating (yet) is left out."""
     draft, _ = ReviewDraft.objects.update_or_create(
         item=item,
         reviewer=me,
@@ -57,7 +57,7 @@ def keep_draft(item: ReviewItem, me: Reviewer, answer: Answer) -> ReviewDraft:
             "text": answer.text[:MOST_TEXT],
             "reason": answer.reason if answer.reason in Review.Reason.values else "",
             "words": answer.words[:MOST_WORDS],
-            "ratings": dict(answer.ratings),
+            "ratings": {n: v for n, v in answer.ratings.items() if n in RATINGS},
             "saved_at": Now(),
         },
     )

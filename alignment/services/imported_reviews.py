@@ -62,11 +62,11 @@ def import_reviews(
     """Record a file's decisions in the run's open review.
 
     A row names its rewrite by `rewrite_key`, or by the texts of original and rewrite; who reviewed
-    it; and approve, edit (with the text) or reject (with a reason). A person reviews a rewrite once
-    and a rewrite takes no more reviews than it needs; what goes beyond is a bad row. Rows that the
-    console wrote itself and that are withdrawn or adjudicate are passed over. columns: role to
-    column, guessed where not given. by: None is the operator. Raises BadRows, unless skip_bad;
-    Denied; MoraError where no review of the run is open.
+    it; and approve, edit (with the text), reject (with a reason) or flag (with words). A person
+    reviews a rewrite once and a rewrite takes no more reviews than it needs; what goes beyond is a
+    bad row. Rows that the console wrote itself and that are withdrawn, adjudicate or skip are
+    passed over. columns: role to column, guessed where not given. by: None is the operator.
+    Raises BadRows, unless skip_bad; Denied; MoraError where no review of the run is open.
     """
     if by is not None:
         require(by, run.project, Role.RESEARCHER)
@@ -78,8 +78,9 @@ def import_reviews(
         problems = Problems(table.unit)
         rows = list(staging.good_rows(islice(table.rows, limit), problems))
         _check_columns(dict.fromkeys(chain(table.columns, *(row.values for row in rows))), columns)
-        kept, passed = _kept(rows)
-        said = _read(kept, columns, problems)
+        every = _read(_kept(rows), columns, problems)
+        said = [one for one in every if one.answer.decision != Review.Decision.SKIP]
+        passed = len(rows) - len(_kept(rows)) + len(every) - len(said)
         added = _record(stage, said, path.name, problems)
         if problems.total and not skip_bad:
             raise BadRows(problems)
@@ -87,7 +88,7 @@ def import_reviews(
     lifecycle.close_review(stage)
     notes = [*table.notes]
     if passed:
-        notes.append(f"{passed:,} rows are withdrawn or adjudications and were passed over")
+        notes.append(f"{passed:,} rows are withdrawn, adjudicate or skip and were passed over")
     return Imported(rows=added, prompts=0, problems=problems, notes=tuple(notes))
 
 
@@ -98,15 +99,14 @@ def _check_columns(found: Iterable[str], asked: Mapping[str, str]) -> None:
         raise Unreadable("no column is the rewrite_key; name it, or original and rewrite")
 
 
-def _kept(every: Sequence[Row]) -> tuple[list[Row], int]:
-    """The rows that are standing reviews, and how many are not."""
-    kept = [
+def _kept(every: Sequence[Row]) -> list[Row]:
+    """The rows that are standing reviews."""
+    return [
         row
         for row in every
         if not cell(row.values.get("withdrawn_at")).strip()
         and cell(row.values.get("adjudicates")).strip().lower() != "true"
     ]
-    return kept, len(every) - len(kept)
 
 
 def _read(rows: Iterable[Row], asked: Mapping[str, str], problems: Problems) -> list[Said]:
@@ -127,8 +127,8 @@ def _read(rows: Iterable[Row], asked: Mapping[str, str], problems: Problems) -> 
 
 def _said(row: Row, chosen: Mapping[str, str]) -> Said:
     decision = staging.label_in(row, chosen.get("decision"), 20).strip().lower()
-    if decision not in DECISIVE:
-        raise BadRow(f"the decision is {decision!r}; it is one of {', '.join(DECISIVE)}")
+    if decision not in Review.Decision.values:
+        raise BadRow(f"the decision is {decision!r}; it is one of {', '.join(Review.Decision)}")
     reviewer = staging.label_in(row, chosen.get("reviewer"), 150).strip()
     if not reviewer:
         raise BadRow("nobody is named as its reviewer")
@@ -249,12 +249,13 @@ def _admitted(
             _refuse([one], f"{who.name} has reviewed this rewrite already", problems)
         elif item.state != ReviewItem.State.PENDING:
             _refuse([one], f"its rewrite is {item.state} already", problems)
-        elif len(added) >= left:
+        elif one.answer.decision in DECISIVE and left <= 0:
             _refuse([one], f"its rewrite has all {item.needed} reviews that it takes", problems)
         else:
             try:
                 added.append(_review(item, who, checked(one.answer, item), source))
                 seen.add(who.pk)
+                left -= one.answer.decision in DECISIVE
             except BadAnswer as error:
                 _refuse([one], str(error), problems)
     return added

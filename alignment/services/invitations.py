@@ -78,6 +78,11 @@ def accept_invitation(*, token: str, user: User) -> Membership:
     user joined by it before and is no longer what it made them.
     """
     with transaction.atomic():
+        # One at a time, so that who accepts twice at once uses up one place.
+        known = Invitation.objects.filter(sha256=Invitation.hash_of(token))
+        known.select_for_update().first()
+        if before := joined_by(token=token, user=user):
+            return before
         invitation = invitation_of(token)
         member = Membership.objects.filter(project=invitation.project, user=user).first()
         if member and at_least(Role(member.role), Role(invitation.role)):
@@ -94,6 +99,18 @@ def accept_invitation(*, token: str, user: User) -> Membership:
         )
         invitation.accepted_by.add(user)
     return member
+
+
+def joined_by(*, token: str, user: User) -> Membership | None:
+    """The membership that the user has by this invitation, valid still or not; None where it was
+    taken from them or lowered since."""
+    found = Invitation.objects.filter(sha256=Invitation.hash_of(token), accepted_by=user.pk)
+    invitation = found.first()
+    if invitation is None:
+        return None
+    member = Membership.objects.filter(project=invitation.project_id, user=user).first()
+    stands = member is not None and at_least(Role(member.role), Role(invitation.role))
+    return member if stands else None
 
 
 def join_with_account(*, token: str, username: str, password: str) -> User:

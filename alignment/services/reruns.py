@@ -17,6 +17,7 @@ from alignment.method.config import RunConfig
 from alignment.method.errors import MoraError
 from alignment.models import ENDED, Role, Run, Stage, Status
 from alignment.permissions import require
+from alignment.reviewing import closed_sentence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,8 @@ def rerun_from(*, stage: Stage, by: User, name: str = "") -> Run:
     rerun_plan(stage)
     config = RunConfig.model_validate(stage.run.config)
     name = name.strip() or _free_name(stage.run)
+    if len(name) > 100 or "\x00" in name:
+        raise MoraError("the name of the run needs 1 to 100 characters")
     try:
         with transaction.atomic():
             run = Run.objects.create(
@@ -96,5 +99,8 @@ def close_review_now(*, stage: Stage, by: User) -> None:
     require(by, stage.run.project, Role.RESEARCHER)
     complete = Stage.objects.filter(pk=stage.pk, status=Status.WAITING, done=F("total"))
     if not complete.update(closes_at=Now()):
+        stage.refresh_from_db(fields=("status",))
+        if stage.status != Status.WAITING:
+            raise MoraError(closed_sentence(stage.status))
         raise MoraError("this review cannot close yet: rewrites in it are undecided")
     lifecycle.close_review(stage)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from alignment import lifecycle
@@ -142,6 +143,9 @@ def undo_review(*, item: ReviewItem, by: User) -> ReviewItem:
     require(by, project, Role.ANNOTATOR)
     me = reviewer_of(project, by)
     with transaction.atomic():
+        # The rewrite that they hold may be given back; every item is locked before its stage.
+        both = ReviewItem.objects.filter(Q(pk=item.pk) | Q(held_by=me)).order_by("pk")
+        list(both.select_for_update().values_list("pk"))
         item = locked(item.pk)
         if item.stage.status != Status.WAITING:
             raise Closed(closed_sentence(item.stage.status))

@@ -127,6 +127,8 @@ def check_config(project: Project, config: RunConfig) -> None:
     for path, name in {**sets, "evaluate.prompts": config.evaluate.prompts}.items():
         if not _seeds(project, name).exists():
             errors[path] = f"no prompt set {name!r} with prompts in it; import one"
+        elif path.startswith("rounds.") and name in config.evaluate.every_set:
+            errors[path] = f"{name!r} is held out for evaluation, so nothing is left to mine in it"
     if len(config.dimensions) < 2:
         errors["dimensions"] = "mining needs two dimensions or more"
     if errors:

@@ -92,7 +92,7 @@ def assign(request: Request, slug: str) -> HttpResponse:
     if stage is None:
         return redirect("rewrites", slug)
     name = request.POST.get("to", "")
-    to = who_may(project, Role.ANNOTATOR).filter(username=name).first()
+    to = next((u for u in who_may(project, Role.ANNOTATOR) if u.username == name), None)
     try:
         if name and to is None:
             raise MoraError(f"{name} may not review in this project")

@@ -107,6 +107,10 @@ def join(request: Request, token: str) -> HttpResponse:
     try:
         context["invitation"] = invitations.invitation_of(token)
     except MoraError as error:
+        user = request.user
+        before = user.is_authenticated and invitations.joined_by(token=token, user=user)
+        if before:
+            return redirect("project", before.project.slug)
         return render(request, "join.html", {"error": str(error)}, status=404)
     if request.method == "POST":
         try:

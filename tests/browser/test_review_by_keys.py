@@ -20,6 +20,13 @@ def page(open_page: OpenPage, run: Run, items: list[ReviewItem]) -> Page:
     return open_page(reverse("review", args=[run.project.slug]))
 
 
+def look_at(page: Page, words: str) -> None:
+    """Wait until the rewrite is shown, and as long as decisions on it are not taken for a second
+    click on the one before."""
+    expect(page.locator(".diff.sides")).to_contain_text(words)
+    page.wait_for_timeout(450)
+
+
 def test_approving_leads_on_and_says_so(page: Page, items: list[ReviewItem]) -> None:
     expect(page.get_by_text("3 left of 3")).to_be_visible()
     page.keyboard.press("a")
@@ -128,9 +135,9 @@ def test_rollouts_are_covered_until_asked_for(page: Page) -> None:
 
 def test_skipping_leads_past_and_can_be_taken_up_again(page: Page, items: list[ReviewItem]) -> None:
     page.keyboard.press("s")
-    expect(page.locator(".diff.sides")).to_contain_text("1 tables")
+    look_at(page, "1 tables")
     page.keyboard.press("a")
-    expect(page.locator(".diff.sides")).to_contain_text("2 tables")
+    look_at(page, "2 tables")
     page.keyboard.press("a")
     expect(page.get_by_text("You skipped 1 that can still be reviewed")).to_be_visible()
     page.get_by_role("link", name="take it up again").click()
@@ -155,12 +162,34 @@ def test_the_keys_are_listed_and_can_be_switched_off(page: Page) -> None:
     assert decisions() == []
 
 
+def test_a_second_click_does_not_fall_on_the_next_rewrite(
+    page: Page, items: list[ReviewItem]
+) -> None:
+    for _ in range(2):
+        page.locator("button[value=approve]").click()
+        expect(page.get_by_text("2 left of 3")).to_be_visible()
+    page.wait_for_timeout(300)
+    assert decisions() == ["approve"]
+    page.wait_for_timeout(300)
+    page.locator("button[value=approve]").click()
+    expect(page.get_by_text("1 left of 3")).to_be_visible()
+
+
+def test_approving_with_an_edit_open_approves_the_edit(page: Page, items: list[ReviewItem]) -> None:
+    page.keyboard.press("e")
+    page.keyboard.type(" Briefly.")
+    page.locator("button[value=approve]").click()
+    expect(page.get_by_text("2 left of 3")).to_be_visible()
+    (said,) = Review.objects.all()
+    assert (said.decision, said.edited_text.endswith("Briefly.")) == ("edit", True)
+
+
 def test_twenty_rewrites_are_reviewed_without_a_mouse(open_page: OpenPage, run: Run) -> None:
     waiting_items(run, 20)
     page = open_page(reverse("review", args=[run.project.slug]))
     wanted = []
     for number in range(20):
-        expect(page.locator(".diff.sides")).to_contain_text(f"mend {number} tables")
+        look_at(page, f"mend {number} tables")
         decision = ("approve", "edit", "reject", "approve")[number % 4]
         wanted.append(decision)
         if decision == "approve":

@@ -6,7 +6,8 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from alignment.importing.rows import MOST_FIELD, MOST_ROW, Unreadable
+from alignment.importing.files import open_table
+from alignment.importing.rows import MOST_FIELD, MOST_ROW, Problem, Row, Unreadable
 from tests.imports.conftest import WriteFile, read, rows_of
 
 
@@ -170,6 +171,17 @@ def test_a_file_that_cannot_be_read_says_why(
         rows_of(path)
     assert str(failure.value).startswith(f"{path}: ")
     assert sentence in str(failure.value)
+
+
+@pytest.mark.parametrize("name", [r"k\u0000", r"k\ud800"])
+def test_a_column_whose_name_cannot_be_stored_costs_its_row(
+    write_file: WriteFile, name: str
+) -> None:
+    path = write_file("a.jsonl", f'{{"prompt": "a", "{name}": 1}}\n{{"prompt": "b"}}\n')
+    with open_table(path) as table:
+        bad, good = table.rows
+    assert isinstance(bad, Problem) and bad.reason.startswith("'k\\")
+    assert isinstance(good, Row)
 
 
 def test_a_missing_file_says_so(tmp_path: Path) -> None:

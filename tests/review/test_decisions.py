@@ -110,9 +110,42 @@ def test_an_edit_that_changes_nothing_is_an_approval(stage: Stage, bob: User) ->
 
 
 def test_joiners_that_a_script_needs_stay_in_an_edit(stage: Stage, bob: User) -> None:
-    text = "क\u094d\u200dष का चित्र 👩\u200d🔧\r\n\tकैसे बनाऊँ?"
+    text = "क\u094d\u200dष का चित्र 👩\u200d🔧\n\tकैसे बनाऊँ?"
     decide(item_of(stage), bob, edit(text))
     assert Review.objects.get().edited_text == text
+
+
+def test_a_forms_line_ends_are_those_of_the_text(stage: Stage, bob: User) -> None:
+    item = item_of(stage)
+    Prompt.objects.filter(pk=item.prompt_id).update(text="First line.\nSecond line.")
+    decide(item, bob, edit("First line.\r\nSecond line."))
+    assert Review.objects.get().decision == "approve", "nothing was changed"
+    save_draft(item=item_of(stage, 1), by=bob, answer=edit("a\r\nb"))
+    assert ReviewDraft.objects.get().text == "a\nb"
+
+
+@pytest.mark.parametrize("blank", ["\u3164", "\u2800", "\ufe0f", "\u115f\u200b"])
+def test_an_edit_that_shows_as_nothing_is_empty(stage: Stage, bob: User, blank: str) -> None:
+    with pytest.raises(BadAnswer, match="is empty"):
+        decide(item_of(stage), bob, edit(blank))
+
+
+def test_a_draft_keeps_no_rating_that_there_is_not(stage: Stage, bob: User) -> None:
+    said = Answer(decision="", ratings={"x\x00": 3, "natural": 2})
+    save_draft(item=item_of(stage), by=bob, answer=said)
+    assert ReviewDraft.objects.get().ratings == {"natural": 2}
+
+
+def test_who_skipped_a_decided_rewrite_does_not_see_what_others_said(
+    run: Run, bob: User, cy: User, judge: User
+) -> None:
+    item = item_of(desk(run, 1))
+    Stage.objects.filter(pk=item.stage_id).update(total=2)  # the review goes on
+    decide(item, cy, SKIP)
+    decide(item_of(item.stage), bob, APPROVE)
+    item = item_of(item.stage)
+    assert [r.decision for r in reviews_visible(item, cy)] == ["skip"]
+    assert len(reviews_visible(item, judge)) == 2
 
 
 def test_a_run_without_ratings_takes_none(stage: Stage, bob: User) -> None:

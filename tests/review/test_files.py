@@ -110,18 +110,15 @@ def test_an_export_can_be_imported_into_another_run(
     path = tmp_path / f"reviews.{kind}"
     call_command("export_reviews", str(path), "--project", "sandbox")
     stage = desk(other, 4, overlap=2)
-    call_command(
-        "import_reviews", str(path), "--project", "sandbox", "--run", "other", "--skip-bad"
-    )
+    call_command("import_reviews", str(path), "--project", "sandbox", "--run", "other")
     told = capsys.readouterr()
-    assert "imported 5 reviews into run other" in told.out
-    assert "2 rows are withdrawn or adjudications" in told.out
-    assert "the decision is 'flag'" in told.err
+    assert "imported 6 reviews into run other" in told.out
+    assert "2 rows are withdrawn, adjudicate or skip" in told.out
     states = list(stage.review_items.order_by("pk").values_list("state", flat=True))
-    assert states == ["approved", "edited", "pending", "pending"]
+    assert states == ["approved", "edited", "disputed", "pending"], "a flag disputes"
     assert not Reviewer.objects.filter(user=None).exists(), "members are the same people there"
     stage.refresh_from_db()
-    assert (stage.done, stage.disputed) == (2, 0)
+    assert (stage.done, stage.disputed) == (2, 1)
 
 
 def test_an_export_imported_into_its_own_open_review_repeats_nothing(
@@ -134,7 +131,7 @@ def test_an_export_imported_into_its_own_open_review_repeats_nothing(
     call_command("import_reviews", str(path), "--project", "sandbox", "--run", "run", "--skip-bad")
     told = capsys.readouterr()
     assert "imported 0 reviews into run run" in told.out
-    assert told.err.count("has reviewed this rewrite already") == 5
+    assert told.err.count("has reviewed this rewrite already") == 6
     assert list(stage.review_items.order_by("pk").values_list("state", "seen_by")) == before
     assert Review.objects.count() == 8
 
@@ -220,7 +217,7 @@ def test_rows_of_json_need_not_have_the_same_columns(run: Run, tmp_path: Path) -
     assert [p.reason for p in done.problems.first] == [
         "it has no rewrite_key, nor an original and a rewrite",
         "nobody is named as its reviewer",
-        "the decision is ''; it is one of approve, edit, reject",
+        "the decision is ''; it is one of approve, edit, reject, skip, flag",
     ]
     said = Review.objects.order_by("item").values_list("decision", "reason", "words", "edited_text")
     assert list(said) == [

@@ -5,6 +5,8 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import User
 from django.db.models.functions import Now
+from django.test import Client
+from django.urls import reverse
 
 from alignment.method.errors import MoraError
 from alignment.models import Invitation, Membership, Project, Review, Role, Stage
@@ -97,6 +99,23 @@ def test_who_follows_an_invitation_becomes_a_member_once(
     assert made.uses == 1
     with pytest.raises(MoraError, match="not valid"):
         accept_invitation(token=token, user=people["viewer"])
+
+
+def test_an_own_invitation_leads_back_though_it_is_used_up(
+    project: Project, owner: User, people: dict[str, User]
+) -> None:
+    made, token = invite(project=project, role=Role.ANNOTATOR, by=owner)
+    client = Client()
+    client.force_login(people["outsider"])
+    address = reverse("join", args=[token])
+    project_page = reverse("project", args=[project.slug])
+    assert client.post(address)["Location"] == project_page
+    assert client.get(address)["Location"] == project_page, "a second click is no mistake"
+    assert accept_invitation(token=token, user=people["outsider"]).role == "annotator"
+    made.refresh_from_db()
+    assert made.uses == 1
+    client.force_login(people["viewer"])
+    assert client.get(address).status_code == 404
 
 
 def test_an_invitation_makes_an_account(project: Project, owner: User) -> None:

@@ -151,6 +151,7 @@ def test_rewrites_that_match_are_assigned_to_who_may_review(
     refused = lead.post(reverse("assign", args=[SLUG]), {**said, "to": "a-viewer"})
     assert refused.status_code == 422
     assert "a-viewer may not review" in refused.content.decode()
+    assert lead.post(reverse("assign", args=[SLUG]), {**said, "to": "a\0"}).status_code == 422
     lead.post(reverse("assign", args=[SLUG]), {**said, "to": ""})
     assert not ReviewItem.objects.exclude(assigned_to=None).exists()
 

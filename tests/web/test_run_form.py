@@ -79,8 +79,8 @@ def test_the_page_as_it_opens_can_be_sent(project: Project) -> None:
     config = form.config
     assert config is not None
     assert [r.focus for r in config.rounds] == ["helpful", "harmless", "truthful"]
-    assert [r.prompts for r in config.rounds] == ["mixed", "held-out", "mixed"]
-    assert config.evaluate.prompts == "more"
+    assert [r.prompts for r in config.rounds] == ["mixed", "more", "mixed"]
+    assert config.evaluate.prompts == "held-out"
     assert config.judges["helpful"] == "sandbox-helpful"
     assert config.evaluate.judges["helpful"] == "sandbox-helpful-eval"
 
@@ -265,3 +265,10 @@ def test_a_judges_repeat_noise_is_its_dimensions_threshold(
     run = Run.objects.get(name="noisy")
     assert run.config["mine"]["noise"] == {"helpful": 0.12}
     assert flat(run.config)["mine.noise.helpful"] == 0.12
+
+
+def test_the_set_that_is_held_out_is_not_mined(project: Project) -> None:
+    values = {**page_values(project), "rounds.0.prompts": "held-out"}
+    form = RunForm(project, data=posted(values))
+    assert not form.is_valid()
+    assert "is held out for evaluation" in str(form.errors["rounds.0.prompts"])

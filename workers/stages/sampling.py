@@ -139,4 +139,6 @@ def finish(stage: Stage) -> Outcome:
         facts |= {"failed": sum(failed.values()), "not_sampled": dict(named[:MOST_NAMED])}
     if failed and not facts["rollouts"]:
         raise MoraError(f"none of {facts['failed']} rollouts could be sampled; {named[0][0]}")
-    return Outcome(empty="" if facts["rollouts"] else "no prompts to sample", facts=facts)
+    held_out = stage.facts.get("held_out")
+    why = f", {held_out:,} are held out for evaluation" if held_out else ""
+    return Outcome(empty="" if facts["rollouts"] else f"no prompts to sample{why}", facts=facts)
