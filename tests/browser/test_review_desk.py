@@ -6,6 +6,8 @@ from django.urls import reverse
 from playwright.sync_api import Browser, Page, expect
 
 from alignment.models import Review, ReviewDraft, ReviewItem, Role, Run
+from alignment.services.answers import Answer
+from alignment.services.drafts import save_draft
 from tests.browser.conftest import OpenPage, Site, session_of
 from tests.browser.review_items import decisions, member, waiting_items
 
@@ -94,6 +96,22 @@ def test_a_draft_is_there_on_another_device(
     other = page_of(browser, site, owner, address)
     assert text(other).endswith("Be brief.")
     expect(other.get_by_role("group", name="Intent kept").get_by_label("4")).to_be_checked()
+
+
+def test_a_newer_draft_of_another_device_is_not_written_over(
+    open_page: OpenPage, run: Run, items: list[ReviewItem], owner: User, address: str
+) -> None:
+    page = open_page(address)
+    edit(page)
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="My reviews").click()
+    expect(page.get_by_role("heading", name="My reviews")).to_be_visible()
+    better = Answer(decision="edit", text="Mend it, and say how.")
+    save_draft(item=items[0], by=owner, answer=better)
+    page.get_by_role("link", name="Review", exact=False).first.click()
+    expect(page.get_by_label("Edited rewrite")).to_have_value("Mend it, and say how.")
+    page.wait_for_timeout(1000)
+    assert ReviewDraft.objects.get().text == "Mend it, and say how."
 
 
 def test_a_lost_connection_keeps_the_text_and_saves_it_when_it_is_back(

@@ -11,6 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
+from django.db.models import F
 from pytest_django import Settings
 
 from alignment.models import Project, Review, ReviewItem, Role, Run, Stage
@@ -337,3 +338,31 @@ def test_one_lease_sent_for_two_rewrites_at_once_decides_one_of_them(
         (refused,) = [one for one in at_once(*calls) if isinstance(one, Exception)]
         assert isinstance(refused, Held) and "the lease of another rewrite" in str(refused)
         assert Review.objects.count() == round_ + 1
+
+
+def test_taking_back_waits_for_a_submit_and_not_the_other_way_round(
+    run: Run, users: list[User], at_once: Callable[..., list[Any]]
+) -> None:
+    stage = open_review(run, 2)
+    first = next_item(project=run.project, by=users[0])
+    assert first is not None
+    decide_rewrite(item=first, by=users[0], answer=APPROVE)
+    second = next_item(project=run.project, by=users[0])
+    assert second is not None
+    begun = threading.Event()
+
+    def submit() -> None:
+        """Locks as a submit of the second does: the rewrite, a while later its stage."""
+        with transaction.atomic():
+            locked(second.pk)
+            begun.set()
+            time.sleep(0.5)
+            Stage.objects.filter(pk=stage.pk).update(done=F("done"))
+
+    def undo() -> ReviewItem:
+        begun.wait()
+        return undo_review(item=first, by=users[0])
+
+    submitted, undone = at_once(submit, undo)
+    assert submitted is None
+    assert undone.held_by.user_id == users[0].pk
