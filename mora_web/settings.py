@@ -40,6 +40,14 @@ def _secret_key() -> str:
         return path.read_text()
 
 
+def _number(name: str, default: float) -> float:
+    text = os.environ.get(name) or str(default)
+    try:
+        return float(text)
+    except ValueError:
+        raise SetupError(f"{name}={text} is not a number.") from None
+
+
 def _database(url: str) -> dict[str, object]:
     try:
         parts = conninfo_to_dict(url)
@@ -59,7 +67,7 @@ def _database(url: str) -> dict[str, object]:
 
 def _pool() -> dict[str, object]:
     """Connections that a process with many short-lived threads keeps open, as the web does."""
-    size = int(os.environ.get("DATABASE_POOL", "0"))
+    size = int(_number("DATABASE_POOL", 0))
     return {"pool": {"min_size": 1, "max_size": size, "timeout": 10}} if size else {}
 
 
@@ -145,15 +153,15 @@ CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}
 
 ARTIFACTS = Path(os.environ.get("MORA_ARTIFACTS", VAR / "artifacts")).resolve()
 MODEL_ROOTS = [Path(p) for p in os.environ.get("MODEL_ROOTS", "").split(":") if p] + [ARTIFACTS]
-ENGINE_THREADS = int(os.environ.get("ENGINE_THREADS", "2"))
+ENGINE_THREADS = int(_number("ENGINE_THREADS", 2))
 # Endpoints by name: the only addresses that models are asked at.
 ENDPOINTS = parse_endpoints(os.environ.get("MORA_ENDPOINTS", ""))
-ENDPOINT_CONCURRENCY = int(os.environ.get("ENDPOINT_CONCURRENCY", "16"))
-ENDPOINT_SECONDS = float(os.environ.get("ENDPOINT_SECONDS", "120"))
+ENDPOINT_CONCURRENCY = int(_number("ENDPOINT_CONCURRENCY", 16))
+ENDPOINT_SECONDS = _number("ENDPOINT_SECONDS", 120)
 # The interpreter of the environment that vLLM is installed in.
 VLLM_PYTHON = os.environ.get("VLLM_PYTHON", sys.executable)
 # The share of the GPU's memory (or the machine's, without one) that vLLM takes.
-VLLM_MEMORY = float(os.environ.get("VLLM_MEMORY", "0.9"))
+VLLM_MEMORY = _number("VLLM_MEMORY", 0.9)
 # Accelerate configs by name, for training in several processes: `NAME=FILE,...`.
 ACCELERATE = {
     name.strip(): Path(file.strip())

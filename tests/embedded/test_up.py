@@ -84,3 +84,26 @@ def test_a_disk_that_refuses_is_one_sentence() -> None:
         full.write_text("x")
     with pytest.raises(SetupError, match=r"^Cannot write /proc/none: "), folder_errors(closed):
         closed.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"ENGINE_THREADS": "abc"}, "ENGINE_THREADS=abc is not a number."),
+        ({"DATABASE_URL": "postgresql://x:y@127.0.0.1:1/none"}, "The database went away or was"),
+    ],
+)
+def test_a_command_in_wrong_surroundings_says_so_in_a_sentence(
+    tmp_path: Path, changes: dict[str, str], sentence: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "create_project", "mine"],
+        cwd=BASE,
+        env={**os.environ, "MORA_VAR": str(tmp_path), **changes},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    (told,) = done.stderr.splitlines()
+    assert told.startswith(sentence)
