@@ -11,7 +11,7 @@ from typing import Any
 
 import django
 
-from tests.chaos.console import Console, until
+from tests.chaos.console import Console
 from tests.chaos.percentiles import percentile
 
 # When it stops killing, done or not, counted from the end of the undisturbed run.
@@ -66,7 +66,8 @@ def session(var: Path, policies: Path, kills: int, seed: int) -> dict[str, Any]:
             say(f"run {number}: outcome {'equal' if harness.found.equal[-1] else 'NOT EQUAL'}")
             if harness.found.failures:
                 break
-        until(lambda: harness.striker.tick() or not harness.striker.dying, 30)
+        for watch in harness.striker.dying:
+            watch.join()
         numbers = measured(harness, seed)
     finally:
         console.down()

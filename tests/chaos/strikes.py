@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -55,7 +56,7 @@ class Striker:
     console: Console
     random: random.Random
     done: list[Strike] = field(default_factory=list)
-    dying: list[tuple[float, set[int]]] = field(default_factory=list)
+    dying: list[threading.Thread] = field(default_factory=list)
     deaths: list[float] = field(default_factory=list)
     paused: dict[int, int] = field(default_factory=dict)  # pid: start time
     away: list[tuple[float, float]] = field(default_factory=list)
@@ -69,17 +70,12 @@ class Striker:
         self.agenda.append((time.monotonic() + seconds, act))
 
     def tick(self) -> None:
-        """Do what has come due, and see which killed workers have left nothing behind."""
+        """Do what has come due."""
         now = time.monotonic()
         due = [act for at, act in self.agenda if at <= now]
         self.agenda = [(at, act) for at, act in self.agenda if at > now]
         for act in due:
             act()
-        for began, pids in self.dying:
-            if not any(map(processes.is_running, pids)) or now - began > 30:
-                self.deaths.append(now - began)
-                pids.clear()
-        self.dying = [(began, pids) for began, pids in self.dying if pids]
 
     def settle(self) -> None:
         """Wake what sleeps and start what is due, whatever the clock says."""
@@ -104,8 +100,9 @@ class Striker:
         family = processes.descendants([pid]) if what in WORKERS else set()
         worker = self.console.engines().get(pid, 0) if what == "child" else pid
         os.kill(pid, signal.SIGKILL)
-        if family:
-            self.dying.append((time.monotonic(), family))
+        if family:  # in a thread, for whoever strikes may be held up
+            self.dying.append(threading.Thread(target=self._watch, args=(family,)))
+            self.dying[-1].start()
         if what == "supervisor":
             assert self.console.supervisor is not None
             self.console.supervisor.wait()
@@ -113,6 +110,12 @@ class Striker:
         if what in SECOND:
             self.later(self.random.uniform(0.5, 1.5), lambda: self.console.start_second(what))
         return worker
+
+    def _watch(self, family: set[int]) -> None:
+        """How long it takes until a killed worker has left nothing behind."""
+        began = time.monotonic()
+        processes.wait_until_gone(family, 30)
+        self.deaths.append(time.monotonic() - began)
 
     def _busy_engine(self, run: Run) -> int | None:
         """An engine's process; none where one more death would poison its chunk."""
