@@ -178,8 +178,8 @@ document.addEventListener("click", (event) => {
   if (event.target.closest("#card .decide > [name=decision]") && Date.now() - shown < UNSEEN) event.preventDefault();
 }, true);
 
-// A decision. Approving with an edit open approves the edit. What was typed and not yet saved goes with it, so no draft may come after it; before
-// another rewrite is fetched by undo it is saved.
+// A decision. Approving with an edit open approves the edit. What was typed and not yet saved goes
+// with it, so no draft may come after it; before another rewrite is fetched by undo it is saved.
 document.addEventListener("submit", ({ target }) => {
   if (target.id !== "card") return;
   clearTimeout(waiting);

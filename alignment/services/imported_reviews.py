@@ -78,9 +78,10 @@ def import_reviews(
         problems = Problems(table.unit)
         rows = list(staging.good_rows(islice(table.rows, limit), problems))
         _check_columns(dict.fromkeys(chain(table.columns, *(row.values for row in rows))), columns)
-        every = _read(_kept(rows), columns, problems)
+        kept = _kept(rows)
+        every = _read(kept, columns, problems)
         said = [one for one in every if one.answer.decision != Review.Decision.SKIP]
-        passed = len(rows) - len(_kept(rows)) + len(every) - len(said)
+        passed = len(rows) - len(kept) + len(every) - len(said)
         added = _record(stage, said, path.name, problems)
         if problems.total and not skip_bad:
             raise BadRows(problems)
