@@ -25,6 +25,7 @@ from alignment.models import Evaluation, Project, Prompt, PromptSet, Role
 from alignment.permissions import require
 from alignment.services import staging
 from alignment.services.imported_scores import ScoreColumns, record_evaluation, score_columns
+from alignment.services.names import check_name
 from alignment.services.staging import Problems
 
 _PROMPT = ("line", "twin", "key", "text", "external_id", "kind", "meta")
@@ -129,8 +130,7 @@ def _check(project: Project, by: User | None, **names: str) -> None:
     if by is not None:
         require(by, project, Role.RESEARCHER)
     for what, name in names.items():
-        if not name.strip() or len(name) > 100 or "\x00" in name:
-            raise MoraError(f"the {what.replace('_', ' ')} needs 1 to 100 characters")
+        check_name(what.replace("_", " "), name)
 
 
 def _locked_set(project: Project, name: str, path: Path) -> PromptSet:

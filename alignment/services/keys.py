@@ -7,8 +7,8 @@ from hmac import compare_digest
 from django.contrib.auth.models import User
 from django.utils.timezone import now
 
-from alignment.method.errors import MoraError
 from alignment.models import ApiKey
+from alignment.services.names import check_name
 
 START = "mora"
 NOTED_EVERY = timedelta(minutes=1)
@@ -16,8 +16,7 @@ NOTED_EVERY = timedelta(minutes=1)
 
 def create_api_key(*, user: User, name: str) -> tuple[ApiKey, str]:
     """A key of the user and its text, `mora_<prefix>_<secret>`, which cannot be shown again."""
-    if not name.strip() or len(name) > 100 or "\x00" in name:
-        raise MoraError("the name of the key needs 1 to 100 characters")
+    check_name("name of the key", name)
     prefix, secret = secrets.token_hex(6), secrets.token_hex(24)
     key = ApiKey.objects.create(user=user, name=name, prefix=prefix, sha256=ApiKey.hash_of(secret))
     return key, f"{START}_{prefix}_{secret}"

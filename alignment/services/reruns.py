@@ -18,6 +18,7 @@ from alignment.method.errors import MoraError
 from alignment.models import ENDED, Role, Run, Stage, Status
 from alignment.permissions import require
 from alignment.reviewing import closed_sentence
+from alignment.services.names import check_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +64,7 @@ def rerun_from(*, stage: Stage, by: User, name: str = "") -> Run:
     rerun_plan(stage)
     config = RunConfig.model_validate(stage.run.config)
     name = name.strip() or _free_name(stage.run)
-    if len(name) > 100 or "\x00" in name:
-        raise MoraError("the name of the run needs 1 to 100 characters")
+    check_name("name of the run", name)
     try:
         with transaction.atomic():
             run = Run.objects.create(
