@@ -11,6 +11,7 @@ import time
 from django.db import DatabaseError, connection
 
 from alignment.models import LogLine
+from workers import store
 
 FLUSH_SECONDS = 0.5
 LONGEST = 2000
@@ -39,7 +40,7 @@ class StageLog:
         if not lines:
             return
         try:
-            LogLine.objects.bulk_create(lines)
+            store.insert(lines)
         except DatabaseError:
             with self._lock:
                 self._lines = lines + self._lines

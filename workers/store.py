@@ -1,6 +1,7 @@
 """Rows to records and back: the only translation between the database and the method.
 
-Bulk rows go in by COPY. Nothing here commits: callers write inside `claims.close`.
+Bulk rows go in by COPY. Nothing here commits: callers write inside `claims.close`, which may
+roll back and come again.
 """
 
 from collections.abc import Iterable, Sequence
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from django.db import connection
+from django.db.models import Model
 
 from alignment.method import records
 from alignment.models import Judge, Project, Rollout, Stage
@@ -23,6 +25,18 @@ def judges(project: Project, names: Iterable[str]) -> list[Judge]:
     """The project's judges with their dimensions, in the order named."""
     rows = {j.name: j for j in project.judges.select_related("dimension")}
     return [rows[name] for name in names]
+
+
+def insert(rows: Sequence[Model]) -> None:
+    """Insert rows of one model, with ids of their own each time.
+
+    Inserted rows carry the ids they got. After a rollback those are not theirs: a database that
+    was killed meanwhile may give the same ids to others.
+    """
+    for row in rows:
+        row.pk = None
+    if rows:
+        type(rows[0])._default_manager.bulk_create(rows)
 
 
 def copy_in(table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -92,6 +92,7 @@ def sleeping(seconds: int) -> list[int]:
 def test_a_dead_process_starts_again_after_a_pause_that_doubles(tmp_path: Path) -> None:
     with over(tmp_path, SLEEPER) as held:
         held.start()
+        wait_for(None, lambda: bool(running(tmp_path, "sleeper")))  # its mark shows a moment late
         said: list[str] = []
         for _ in range(3):
             (first,) = running(tmp_path, "sleeper")

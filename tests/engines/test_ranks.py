@@ -84,7 +84,7 @@ def test_two_processes_train_one_policy_and_resume_after_a_kill(
         )
     finally:
         child.end()
-    assert again[0] in (4, 7), again  # after a sealed checkpoint, every third step
+    assert again[0] in (3, 6), again  # a sealed checkpoint's, every third step
     assert again[-1] == result["steps"] == STEPS
     assert result["processes"] == 2
     assert [gate["passed"] for gate in result["gates"]] == [True, True], result["gates"]

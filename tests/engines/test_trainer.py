@@ -62,17 +62,20 @@ def test_a_kill_in_mid_training_and_a_torn_checkpoint_leave_the_same_adapter(
 
     child = trainer()
     child.send({"id": 1, "call": "train", "args": arguments(tmp_path / "b")})
-    first = child.frame()["progress"]["step"]
+    told = []
     while "progress" in (frame := child.frame()):
-        pass
+        told.append([step for step, _ in frame["progress"]["metrics"]])
     resumed = frame["result"]
-    assert first == _step(newest) - 3 + 1
+    whole = _step(newest) - 3
+    # The checkpoint's own steps, which whoever was told may not have kept, then each as it comes.
+    assert told == [[*range(1, whole + 1)], *([n] for n in range(whole + 1, STEPS + 1))]
     assert resumed["sha256"] == undisturbed["sha256"]
     assert _bytes(tmp_path / "a" / "adapter") == _bytes(tmp_path / "b" / "adapter")
     assert resumed["loss_step1"] == undisturbed["loss_step1"]
     _check_result(undisturbed, tiny_policy)
 
     child.send({"id": 2, "call": "train", "args": arguments(tmp_path / "b")})
+    assert len(child.frame()["progress"]["metrics"]) == STEPS
     assert child.frame()["result"]["sha256"] == undisturbed["sha256"]  # without a step
     other = child.call("train", **arguments(tmp_path / "c", seed=3))["result"]
     assert other["sha256"] != undisturbed["sha256"]

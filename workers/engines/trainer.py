@@ -141,16 +141,24 @@ class _Reporter(TrainerCallback):
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Send the checkpoint's steps again: it may have been sealed with its step not kept."""
+        if state.log_history and state.is_world_process_zero:
+            self._send(state, state.log_history)
+
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         if "loss" not in logs or not state.is_world_process_zero:
             return  # the summary after the last step
-        metrics = {name: logs[key] for key, name in METRICS.items() if key in logs}
-        if not all(math.isfinite(value) for value in metrics.values()):
+        if not all(math.isfinite(value) for value in _metrics(logs).values()):
             raise MoraError(
                 f"Training left the finite numbers at step {state.global_step}; lower the "
                 "learning rate."
             )
         log.info("step %s of %s: loss %.4f", state.global_step, state.max_steps, logs["loss"])
+        self._send(state, [{"step": state.global_step, **logs}])
+
+    def _send(self, state: Any, steps: list[dict[str, Any]]) -> None:
+        metrics = [[told["step"], _metrics(told)] for told in steps if "loss" in told]
         self.progress({"step": state.global_step, "steps": state.max_steps, "metrics": metrics})
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -159,6 +167,10 @@ class _Reporter(TrainerCallback):
         if here.is_main_process:
             checkpoints.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
         here.wait_for_everyone()
+
+
+def _metrics(logs: dict[str, Any]) -> dict[str, float]:
+    return {name: logs[key] for key, name in METRICS.items() if key in logs}
 
 
 def _trainer(

@@ -36,7 +36,7 @@ def work(job: Job) -> Write:
     ]
 
     def write() -> None:
-        Verdict.objects.bulk_create(verdicts)
+        store.insert(verdicts)
 
     return write
 

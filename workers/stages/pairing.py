@@ -134,9 +134,9 @@ def _selected(group: _Group, dims: tuple[Dimension, ...], rule: SelectionRule) -
 
 
 def _write_judged(group: _Group, judges: list[Judge]) -> None:
-    rollouts = Rollout.objects.bulk_create(group.rollouts)
+    store.insert(group.rollouts)
     for judge, replies in zip(judges, group.replies, strict=True):
-        store.write_scores(judge, [r.pk for r in rollouts], replies)
+        store.write_scores(judge, [r.pk for r in group.rollouts], replies)
 
 
 def _pairs(stage: Stage, group: _Group, found: Selected, dims: tuple[Dimension, ...]) -> list[Pair]:

@@ -50,7 +50,7 @@ def work(job: Job) -> Write:
     def write() -> None:
         add_counts(job.stage, "usage", usage)
         for tries in attempts:
-            RewriteAttempt.objects.bulk_create(tries)
+            store.insert(tries)
             first = _first_accepted(tries, strategy)
             if first is not None:
                 _accept(job.stage, first, strategy)

@@ -133,11 +133,15 @@ def _probes(stage: Stage) -> list[Prompt]:
 
 
 def _mark(job: Job, frame: dict[str, Any]) -> None:
-    """Keep a training step's metrics, if the claim is still ours."""
+    """Keep training steps' metrics, if the claim is still ours."""
+    steps = [TrainingStep(stage=job.stage, step=n, metrics=m) for n, m in frame["metrics"]]
     with transaction.atomic():
         claims.hold(job.claim)
-        TrainingStep.objects.update_or_create(
-            stage=job.stage, step=frame["step"], defaults={"metrics": frame["metrics"]}
+        TrainingStep.objects.bulk_create(
+            steps,
+            update_conflicts=True,
+            unique_fields=("stage", "step"),
+            update_fields=("metrics",),
         )
         Stage.objects.filter(pk=job.stage.pk).update(done=frame["step"], total=frame["steps"])
         progress = {"stage": job.stage.pk, "done": frame["step"], "total": frame["steps"]}
