@@ -61,8 +61,11 @@ def _named(stage: Stage) -> dict[str, str | None]:
                 [project.pk, name],
             )
             named[f"set {name}"] = cursor.fetchone()[0]
-    judges = {**config.get("judges", {}), **config.get("evaluate", {}).get("judges", {})}
-    for judge in project.judges.filter(name__in=judges.values()):
+    named_judges = [config.get("judges", {}), evaluate.get("judges", {})]
+    judges = {
+        name for chosen in (*named_judges, evaluate.get("compare", {})) for name in chosen.values()
+    }
+    for judge in project.judges.filter(name__in=judges):
         rules = f"{judge.engine} {judge.rule} {judge.prompt_rule} {judge.version}"
         named[f"judge {judge.name}"] = f"{rules} {_settings(judge)}"
     rewriter = config.get("rewrite", {}).get("rewriter")

@@ -93,7 +93,18 @@ class RunForm(forms.Form):
             f"evaluate.sets.{name}": choice([same, *self._sets()], required=False)
             for name in self.dimension_names
         }
-        return {**drawn, "evaluate.prompts": prompts, **judges, **sets}
+        compare = {
+            f"evaluate.compare.{name}": choice(
+                [("", "nobody"), *((judge, judge) for judge in found)],
+                label=f"Win rate of {name} by",
+                required=False,
+            )
+            for name in self.dimension_names
+            if (found := self._rubrics(name))
+        }
+        for drawn_field in compare.values():
+            drawn_field.help_text = "each prompt beside the start policy's, in both orders"
+        return {**drawn, "evaluate.prompts": prompts, **judges, **sets, **compare}
 
     def _noise_fields(self) -> dict[str, forms.Field]:
         told = "flat: instead of the spread above; its judge's trial says it"
@@ -121,6 +132,11 @@ class RunForm(forms.Form):
         usable = found.exclude(engine__in=cannot)
         return [(j.name, j.name) for j in sorted(usable, key=lambda j: (j.use != first, j.name))]
 
+    def _rubrics(self, dimension: str) -> list[str]:
+        """The dimension's judges that can compare two completions."""
+        found = self.project.judges.filter(dimension__name=dimension, engine=Judge.Engine.RUBRIC)
+        return list(found.order_by("name").values_list("name", flat=True))
+
     def clean(self) -> Values:
         cleaned = super().clean() or self.cleaned_data
         if not self.errors:
@@ -147,12 +163,14 @@ class RunForm(forms.Form):
         chosen = {name: cleaned[f"evaluate.judges.{name}"] for name in dims}
         own = {name: cleaned[f"evaluate.sets.{name}"] for name in dims}
         sets = {name: value for name, value in own.items() if value}
+        asked = {name: cleaned.get(f"evaluate.compare.{name}") for name in dims}
+        compare = {name: judge for name, judge in asked.items() if judge}
         return {
             **{name: cleaned[name] for name in ("policy", "seed", "dimensions", "resample_n")},
             "judges": {name: cleaned[f"judges.{name}"] for name in dims},
             "rounds": [self._round(cleaned, i, dims) for i in range(self.round_count)],
             **sections,
-            "evaluate": {**evaluate, "judges": chosen, "sets": sets},
+            "evaluate": {**evaluate, "judges": chosen, "sets": sets, "compare": compare},
         }
 
     def _round(self, cleaned: Values, i: int, dims: Iterable[str]) -> dict[str, Any]:
@@ -213,7 +231,9 @@ class RunForm(forms.Form):
         return [self[name] for name in UP_FRONT]
 
     def evaluation(self) -> list[forms.BoundField]:
-        return [self[f"evaluate.{name}"] for name in ("prompts", "limit", "n")]
+        names = ["evaluate.prompts", "evaluate.limit", "evaluate.n"]
+        names += [name for name in self.fields if name.startswith("evaluate.compare.")]
+        return [self[name] for name in names]
 
     def advanced(self) -> list[dict[str, Any]]:
         """The folded sections; one is open when a field of it has an error."""

@@ -27,13 +27,14 @@ def flat(config: Mapping[str, Any]) -> Values:
     values |= {f"judges.{name}": judge for name, judge in config["judges"].items()}
     for section in (*SECTIONS, "evaluate"):
         for name, value in config[section].items():
-            if name not in ("judges", "sets", "noise"):
+            if name not in ("judges", "sets", "noise", "compare"):
                 values[f"{section}.{name}"] = value
     values |= {f"evaluate.judges.{n}": judge for n, judge in config["evaluate"]["judges"].items()}
     noise = config["mine"].get("noise", {})
     values |= {f"mine.noise.{name}": value for name, value in noise.items()}
-    own_sets = config["evaluate"].get("sets", {})
-    values |= {f"evaluate.sets.{n}": name for n, name in own_sets.items()}
+    for own in ("sets", "compare"):
+        chosen = config["evaluate"].get(own, {})
+        values |= {f"evaluate.{own}.{n}": name for n, name in chosen.items()}
     for i, a_round in enumerate(config["rounds"]):
         weights = a_round.get("weights") or {}
         values |= {

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from math import isnan, nan
 from typing import Any
 
-from alignment.method import guards, judging, mc2
+from alignment.method import guards, judging, mc2, preferences
 from alignment.method.judging import Judgement
 from alignment.method.seeds import seed_of
 from alignment.models import Judge, Policy, Prompt
@@ -18,6 +18,7 @@ from workers import specs
 
 Ask = Callable[[specs.Spec, str, dict[str, Any]], Any]
 Item = tuple[str, str | None]  # prompt and completion; None: the prompt's own text is judged
+Shown = tuple[str, str, str]  # prompt, and two completions in the order shown
 Judgements = list[dict[str, Any]]
 
 
@@ -37,6 +38,26 @@ def judge(
     repeat: which of several times the same items are judged; each has seeds of its own.
     """
     return _judge(ask, by, list(zip(prompts, completions, strict=True)), repeat)
+
+
+def compare(ask: Ask, by: Judge, items: Sequence[Shown], repeat: int = 0) -> Judged:
+    """What a rubric judge prefers of two completions; raw is the outcome for the first."""
+    asked: judging.RubricSettings = by.typed
+    distinct = [item for item in dict.fromkeys(items) if item[1] != item[2]]
+    replies, usage = _asked_of_rubric(
+        ask,
+        asked,
+        [preferences.pair_conversation(asked, by.dimension.record, *item) for item in distinct],
+        [seed_of("prefer", by.name, by.version, repeat, *item) for item in distinct],
+    )
+    found = {
+        item: _failed(reply)
+        if "error" in reply
+        else asdict(preferences.parse_preference(asked, reply["text"]))
+        for item, reply in zip(distinct, replies, strict=True)
+    }
+    equal = asdict(Judgement(raw=0.5, reply="", reason="the two are equal"))
+    return Judged(judgements=[found.get(item, equal) for item in items], usage=usage)
 
 
 def judge_policy(
@@ -117,9 +138,7 @@ def _by_rubric(ask: Ask, by: Judge, items: list[Item], repeat: int) -> Judged:
         else judging.rubric_conversation(asked, dimension, prompt, completion)
         for prompt, completion in items
     ]
-    params = {"temperature": asked.temperature, "top_p": 1.0}
-    params |= {"max_new_tokens": asked.max_new_tokens}
-    replies, usage = _chat(ask, asked.model, conversations, params, seeds(by, repeat, items, 1))
+    replies, usage = _asked_of_rubric(ask, asked, conversations, seeds(by, repeat, items, 1))
     judgements = [
         _failed(reply)
         if "error" in reply
@@ -127,6 +146,14 @@ def _by_rubric(ask: Ask, by: Judge, items: list[Item], repeat: int) -> Judged:
         for reply in replies
     ]
     return Judged(judgements=judgements, usage=usage)
+
+
+def _asked_of_rubric(
+    ask: Ask, asked: judging.RubricSettings, conversations: list[Any], own_seeds: list[int]
+) -> tuple[list[dict[str, Any]], Counter[str]]:
+    params = {"temperature": asked.temperature, "top_p": 1.0}
+    params |= {"max_new_tokens": asked.max_new_tokens}
+    return _chat(ask, asked.model, conversations, params, own_seeds)
 
 
 def _by_guard(ask: Ask, by: Judge, items: list[Item], repeat: int) -> Judged:

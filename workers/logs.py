@@ -26,7 +26,7 @@ class StageLog:
 
     def write(self, stage_id: int, text: str) -> None:
         """Keep a line of a stage; more than the buffer holds is dropped from its start."""
-        text = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")[:LONGEST]
+        text = store.storable(text)[:LONGEST]
         with self._lock:
             self._lines.append(LogLine(stage_id=stage_id, text=text))
             del self._lines[:-MOST_BUFFERED]

@@ -40,17 +40,18 @@ def insert(rows: Sequence[Model]) -> None:
 
 
 def copy_in(table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write rows by COPY into a table of ours; PostgreSQL has no text with a NUL in it."""
+    """Write rows by COPY into a table of ours, each text as `storable` gives it."""
     with connection.cursor() as wrapped:
         statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
         # Django wraps the errors of its own calls only, and COPY is none of them.
         with connection.wrap_database_errors, wrapped.cursor.copy(statement) as copy:
             for row in rows:
-                copy.write_row([_storable(value) for value in row])
+                copy.write_row([storable(v) if isinstance(v, str) else v for v in row])
 
 
-def _storable(value: Any) -> Any:
-    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
+def storable(text: str) -> str:
+    """The text without what PostgreSQL cannot store: NUL and half surrogates."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
 def write_rollouts(sampling_id: int, rows: Iterable[Sequence[Any]]) -> None:

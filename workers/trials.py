@@ -10,7 +10,7 @@ from django.db import connection
 from alignment.method.errors import MoraError
 from alignment.models import JudgeTrial
 from alignment.services import judges
-from workers import judging, slots
+from workers import judging, slots, store
 from workers.child import ChildDied, Stopped
 
 log = logging.getLogger(__name__)
@@ -33,12 +33,8 @@ def _run(trial: JudgeTrial, slot: slots.Slot) -> None:
     def ask(spec: dict[str, Any], name: str, args: dict[str, Any]) -> Any:
         return slot.child(spec).call(name, args, stop=slots.stopping)
 
-    prompts, completions = zip(*trial.items, strict=True)
     try:
-        results = [
-            judging.judge(ask, trial.judge, prompts, completions, repeat).judgements
-            for repeat in range(trial.repeats)
-        ]
+        results = [_judged(ask, trial, repeat) for repeat in range(trial.repeats)]
     except (MoraError, ChildDied) as error:
         judges.end_trial(trial, error=str(error))
     except Stopped:
@@ -48,3 +44,15 @@ def _run(trial: JudgeTrial, slot: slots.Slot) -> None:
         judges.end_trial(trial, error=f"unforeseen {type(error).__name__}: {error}")
     else:
         judges.end_trial(trial, results=results)
+
+
+def _judged(ask: judging.Ask, trial: JudgeTrial, repeat: int) -> list[dict[str, Any]]:
+    """One judgement per item, with its texts as the database can hold them."""
+    by, items = trial.judge, [tuple(item) for item in trial.items]
+    if len(items[0]) == 3:
+        found = judging.compare(ask, by, items, repeat).judgements
+    else:
+        prompts, completions = zip(*items, strict=True)
+        found = judging.judge(ask, by, prompts, completions, repeat).judgements
+    texts = ("reply", "reason")
+    return [{**j, **{name: store.storable(j[name]) for name in texts}} for j in found]

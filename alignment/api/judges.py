@@ -40,8 +40,12 @@ class SettingsIn(Strict):
 
 
 class ItemIn(Strict):
+    """With `other` a rubric judge compares the two completions, shown in this order: the raw score
+    is 1 where `completion` is better, 0.5 for a tie, 0 where `other` is."""
+
     prompt: Text
     completion: Text
+    other: Text | None = None
 
 
 class TrialIn(Strict):
@@ -63,6 +67,7 @@ class JudgementOut(Schema):
 class TrialRowOut(Schema):
     prompt: str
     completion: str
+    other: str | None
     judgements: list[JudgementOut]
 
 
@@ -113,7 +118,7 @@ def create_trial(request: Request, slug: Slug, judge_id: Id, body: TrialIn) -> A
     """Try the judge on texts. A worker does it: poll the trial."""
     project = project_for(request.auth, slug, Role.RESEARCHER)
     judge = _judge(project, judge_id)
-    items = [(item.prompt, item.completion) for item in body.items]
+    items = [_item(item) for item in body.items]
     if body.sampling is not None:
         items += judges.items_of(project, body.sampling, judges.MOST_ITEMS - len(items))
     trial = judges.try_judge(judge=judge, items=items, by=request.auth, repeats=body.repeats)
@@ -131,6 +136,11 @@ def fit_reference(request: Request, slug: Slug, trial_id: Id) -> Any:
     """Put a reward model on its dimension's scale by the quantiles of this trial's values."""
     project = project_for(request.auth, slug, Role.RESEARCHER)
     return judges.fit_reference(trial=_trial(project, trial_id), by=request.auth)
+
+
+def _item(item: ItemIn) -> judges.Item:
+    both = (item.prompt, item.completion)
+    return both if item.other is None else (*both, item.other)
 
 
 def _judge(project: Project, judge_id: int) -> Judge:

@@ -168,6 +168,11 @@ class EvaluateConfig(Frozen):
     limit: int | None = Field(None, ge=1, description="of each set the first so many")
     n: int = Field(8, ge=1, le=1024, description="rollouts per prompt")
     judges: dict[str, str] = Field(description="dimension -> judge that took no part in pairing")
+    compare: dict[str, str] = Field(
+        {},
+        description="dimension -> rubric judge that compares each prompt's first completion with"
+        " the start policy's, in both orders",
+    )
 
     @property
     def every_set(self) -> list[str]:
@@ -201,6 +206,8 @@ class RunConfig(Frozen):
                 raise ValueError(f"{what} must name one judge per dimension; check {missing}")
         if odd := set(self.evaluate.sets) - names:
             raise ValueError(f"evaluate.sets names no dimension of the run: {', '.join(odd)}")
+        if odd := set(self.evaluate.compare) - names:
+            raise ValueError(f"evaluate.compare names no dimension of the run: {', '.join(odd)}")
         if odd := set(self.mine.noise) - names:
             raise ValueError(f"mine.noise names no dimension of the run: {', '.join(odd)}")
         for number, a_round in enumerate(self.rounds, 1):

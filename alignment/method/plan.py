@@ -74,9 +74,9 @@ def settings(config: RunConfig, kind: str, number: int) -> dict[str, Any]:
     if kind == "train":
         return {"train": whole["train"], "seed": config.seed}
     if kind == "evaluate":
-        n = config.evaluate.n
-        evaluate = {**sampling, "sample": {**whole["sample"], "n": n}}
-        return {**evaluate, "evaluate": whole["evaluate"], "policy": config.policy}
+        sample = {**whole["sample"], "n": config.evaluate.n}
+        asked = whole["evaluate"] if number else {**whole["evaluate"], "compare": {}}
+        return {**sampling, "sample": sample, "evaluate": asked, "policy": config.policy}
     raise ValueError(f"no stage of kind {kind!r}")
 
 

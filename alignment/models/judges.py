@@ -21,6 +21,7 @@ from alignment.method.judging import (
     RubricSettings,
     rubric_template,
 )
+from alignment.method.preferences import pair_template
 from alignment.method.rewriting import RewriterSettings
 from alignment.models.projects import Dimension, Project
 
@@ -76,8 +77,11 @@ class Judge(models.Model):
                 raise ValidationError({"settings": f"the engine {self.engine!r} takes none"})
             return
         parsed = _parsed(kind, self.settings)
-        if isinstance(parsed, RubricSettings) and not parsed.template:
-            parsed = parsed.model_copy(update={"template": rubric_template(self.dimension.name)})
+        if isinstance(parsed, RubricSettings):
+            name = self.dimension.name
+            shipped = {"template": rubric_template(name), "pair_template": pair_template(name)}
+            left_out = {key: text for key, text in shipped.items() if not getattr(parsed, key)}
+            parsed = parsed.model_copy(update=left_out)
         if isinstance(parsed, GuardSettings | Mc2Settings):
             self._check_unit_scale()
         _check_endpoint(parsed)

@@ -74,6 +74,29 @@ class Score(models.Model):
         return f"{self.judge_id}: {self.raw}"
 
 
+class Preference(models.Model):
+    """A judge's choice between two rollouts of one prompt, shown in this order. No outcome means
+    that its reply could not be read, for the reason given."""
+
+    first = models.ForeignKey(Rollout, models.CASCADE, related_name="preferred_first")
+    second = models.ForeignKey(Rollout, models.CASCADE, related_name="preferred_second")
+    judge = models.ForeignKey(Judge, models.PROTECT, related_name="preferences")
+    judge_version = models.PositiveIntegerField()
+    outcome = models.FloatField(null=True, help_text="1 the first is better, 0.5 a tie, 0 worse")
+    reply = models.TextField(blank=True)
+    reason = models.TextField(blank=True)
+
+    class Meta:
+        constraints = (
+            UniqueConstraint(
+                fields=("first", "second", "judge", "judge_version"), name="one_preference_an_order"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.judge_id}: {self.outcome}"
+
+
 class Verdict(models.Model):
     """What mining says of a prompt, with the counts and ceiling numbers it was taken from."""
 

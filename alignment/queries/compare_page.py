@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+import numpy as np
+
 from alignment.method.errors import MoraError
 from alignment.method.feasibility import Feasibility, feasibility
 from alignment.method.records import PromptScores
@@ -242,6 +244,9 @@ def _feasible(
     source = reference or base
     scores = evaluation_scores(next(iter(source.evaluations.values())))
     rewards = PromptScores(dims=scores.dims, raw=scores.raw).rewards
+    if not np.isfinite(rewards).all(axis=1).any():
+        told = "No rollout was judged on every dimension, so targets cannot be checked together."
+        return targets, None, told
     return targets, feasibility(rewards, scores.prompt, values), ""
 
 
@@ -283,6 +288,7 @@ def rows_of(page: ComparePage) -> Iterator[tuple[Any, ...]]:
         figures |= {"all pass": arm.joint_pass_rate, "hypervolume": arm.hypervolume}
         figures |= {"tokens": arm.tokens, "refusals": arm.refusal_rate}
         figures |= {f"{n} wins": w.rate for n, w in arm.wins.items()}
+        figures |= {f"{n} preferred in both orders": w.rate for n, w in arm.preferred.items()}
         for name, e in figures.items():
             yield "arms", arm.name, name, e.value, e.low, e.high, "", "", e.n
     for d in page.comparison.differences:

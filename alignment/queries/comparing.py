@@ -20,6 +20,7 @@ from alignment.method.records import Dimension, Floats, Ints, PromptScores
 from alignment.method.resampling import Estimate
 from alignment.method.statistics import WinRate, holm, paired_difference, sign_flip_p, win_rate
 from alignment.models import Evaluation
+from alignment.queries.preferences import preferred
 from alignment.queries.scores import SampledScores, evaluation_scores
 
 SEED = 0
@@ -27,9 +28,10 @@ SEED = 0
 
 @dataclass(frozen=True, kw_only=True)
 class ArmFigures:
-    """An arm over its seeds. rewards, pass_rates, wins: by dimension; wins against the reference,
-    None for the reference itself; tokens: mean length of a completion; by_seed: mean rewards and
-    hypervolume of each seed."""
+    """An arm over its seeds. rewards, pass_rates, wins, preferred: by dimension; the latter two
+    against the reference, by the judges' scores and by judges that compared both orders, empty for
+    the reference itself; tokens: mean length of a completion; by_seed: mean rewards and hypervolume
+    of each seed."""
 
     name: str
     seeds: int
@@ -40,6 +42,7 @@ class ArmFigures:
     tokens: Estimate
     refusal_rate: Estimate
     wins: dict[str, WinRate]
+    preferred: dict[str, WinRate]
     by_seed: list[dict[str, float | None]]
 
 
@@ -75,7 +78,8 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Cells:
-    """An arm's cells: rewards and passes (S, P, K); joint, tokens, refused (S, P)."""
+    """An arm's cells: rewards and passes (S, P, K); joint, tokens, refused (S, P); and what they
+    are of, by seed."""
 
     rewards: Floats
     passed: Floats
@@ -83,6 +87,7 @@ class _Cells:
     tokens: Floats
     refused: Floats
     scores: list[SampledScores]
+    evaluations: list[Evaluation]
 
 
 def compare(
@@ -92,7 +97,7 @@ def compare(
     other judges, other numbers of seeds, or no prompt in common."""
     found = {name: [evaluation_scores(e) for e in own] for name, own in arms.items()}
     dims, parents = _common(found)
-    cells = {name: _cells(own, parents) for name, own in found.items()}
+    cells = {name: _cells(own, parents, arms[name]) for name, own in found.items()}
     names = [d.name for d in dims]
     against = cells.get(reference) if reference else None
     return Comparison(
@@ -122,7 +127,9 @@ def _common(found: Mapping[str, Sequence[SampledScores]]) -> tuple[tuple[Dimensi
     return every[0].dims, np.array(sorted(shared), dtype=np.int64)
 
 
-def _cells(own: Sequence[SampledScores], parents: Ints) -> _Cells:
+def _cells(
+    own: Sequence[SampledScores], parents: Ints, evaluations: Sequence[Evaluation]
+) -> _Cells:
     rows = [_rows(scores, parents) for scores in own]
     judged = [PromptScores(dims=s.dims, raw=s.raw) for s in own]
 
@@ -136,6 +143,7 @@ def _cells(own: Sequence[SampledScores], parents: Ints) -> _Cells:
         tokens=means([s.tokens[:, None] for s in own])[:, :, 0],
         refused=means([s.refused[:, None] for s in own])[:, :, 0],
         scores=list(own),
+        evaluations=list(evaluations),
     )
 
 
@@ -177,6 +185,7 @@ def _figures(
         tokens=mean(own.tokens),
         refusal_rate=mean(own.refused),
         wins=_wins(own, against, names, parents) if against else {},
+        preferred=preferred(own.evaluations, against.evaluations, SEED) if against else {},
         by_seed=[_of_seed(cells, names) for cells in own.rewards],
     )
 

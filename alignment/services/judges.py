@@ -19,7 +19,8 @@ MOST_ITEMS, MOST_TEXT, MOST_REPEATS = 2000, 100_000, 10
 LEAST_REFERENCE = 20
 QUANTILES = (0.05, 0.95)
 CANNOT_TRY = (Judge.Engine.IMPORTED, Judge.Engine.MC2)
-Item = tuple[str, str]
+# Prompt and completion; with a second completion, a rubric judge compares the two in this order.
+Item = tuple[str, str] | tuple[str, str, str]
 
 
 def save(row: Judge | Rewriter) -> None:
@@ -59,6 +60,10 @@ def try_judge(*, judge: Judge, items: Sequence[Item], by: User, repeats: int = 1
         raise MoraError(f"a judge of the engine {judge.engine!r} cannot be tried on a text")
     if not 1 <= len(items) <= MOST_ITEMS or not 1 <= repeats <= MOST_REPEATS:
         raise MoraError(f"try 1 to {MOST_ITEMS} texts, 1 to {MOST_REPEATS} times each")
+    if len({len(item) for item in items}) > 1:
+        raise MoraError("compare two completions in every item of a trial, or in none")
+    if len(items[0]) == 3 and judge.engine != Judge.Engine.RUBRIC:
+        raise MoraError("only a rubric judge compares two completions")
     if any(len(text) > MOST_TEXT or "\0" in text for item in items for text in item):
         raise MoraError(f"a text is over {MOST_TEXT:,} characters or holds a NUL character")
     with transaction.atomic():

@@ -12,6 +12,7 @@ from alignment.model_folders import allowed, check_model
 from alignment.models import Judge, Policy, Project, Rewriter
 
 SANDBOX_REWRITER = "sandbox"
+COMPARISON = "comparison"  # a use of a judge, in evaluation, beside those that it is kept for
 
 
 def policy_problem(policy: Policy) -> str:
@@ -26,11 +27,13 @@ def policy_problem(policy: Policy) -> str:
 
 
 def judge_problem(judge: Judge, use: str) -> str:
-    """Why a judge cannot judge for a use, pairing or evaluation."""
+    """Why a judge cannot judge for a use: pairing, evaluation or comparison."""
     if judge.engine == Judge.Engine.IMPORTED:
         return f"judge {judge.name!r} holds imported scores, it cannot judge"
     if judge.engine == Judge.Engine.MC2 and use == Judge.Use.PAIRING:
         return f"judge {judge.name!r} judges policies, not completions: use it for evaluation only"
+    if use == COMPARISON and judge.engine != Judge.Engine.RUBRIC:
+        return f"judge {judge.name!r} sees one completion at a time; a rubric judge compares two"
     if problem := _settings_problem(judge):
         return f"judge {judge.name!r}: {problem}"
     if judge.engine != Judge.Engine.REWARD:

@@ -14,6 +14,7 @@ from alignment.method.errors import MoraError
 from alignment.models import ENDED, Judge, Project, Prompt, Role, Run, Stage, Status
 from alignment.permissions import require
 from alignment.services.readiness import (
+    COMPARISON,
     judge_problem,
     launch_problem,
     policy_problem,
@@ -116,6 +117,7 @@ def check_config(project: Project, config: RunConfig) -> None:
     errors |= _check_judges(project, "judges", config.judges, Judge.Use.PAIRING)
     named = config.evaluate.judges
     errors |= _check_judges(project, "evaluate.judges", named, Judge.Use.EVALUATION)
+    errors |= _check_judges(project, "evaluate.compare", config.evaluate.compare, COMPARISON)
     for path, problem in (
         ("rewrite.rewriter", rewriter_problem(project, config)),
         ("train.launch", launch_problem(config)),
@@ -174,7 +176,8 @@ def warnings(project: Project, config: RunConfig) -> list[str]:
     found = []
     family = {judge.name: _family(judge) for judge in project.judges.all()}
     pairing = {family.get(name): name for name in config.judges.values()}
-    for dimension, name in config.evaluate.judges.items():
+    asked = [*config.evaluate.judges.items(), *config.evaluate.compare.items()]
+    for dimension, name in dict.fromkeys(asked):
         ends = "so its own errors count as gains"
         twin = pairing.get(family.get(name)) if family.get(name) else None
         if name in config.judges.values():

@@ -7,6 +7,7 @@ from django import template
 from alignment import ceiling_figures
 from alignment.figures import Plot
 from alignment.method.resampling import Estimate
+from alignment.method.statistics import WinRate
 from alignment.queries.ceiling_page import Shown
 from alignment.queries.ceilings import BeforeAfter, Level, Side
 from alignment.queries.compare_page import ComparePage, Sweep
@@ -22,6 +23,15 @@ NAMES = {
     "volume": "attainable volume at {m}",
     "coverage": "coverage ratio",
 }
+
+BOTH_ORDERS = (
+    "Side by side: a judge compared each prompt's first completion with the start policy's, in both"
+    " orders, which are averaged. A prompt is invalid when either reply could not be read."
+)
+BY_SCORES = (
+    "By the evaluation judges' scores, rollout by rollout. They see one completion at a time, so"
+    " both orders agree."
+)
 
 
 @register.simple_tag
@@ -127,6 +137,20 @@ def sweep_rows(sweep: Sweep) -> list[tuple[float, float, list[float | None]]]:
     return [
         (share, sweep.pairs[i], [column[i] for column in columns])
         for i, share in enumerate(sweep.shares)
+    ]
+
+
+@register.filter
+def win_tables(page: ComparePage) -> list[tuple[str, list[tuple[str, list[WinRate | None]]]]]:
+    """How the wins of a table were found, and by arm the win rate on each dimension; those of
+    judges that compared both orders come first."""
+    found = page.comparison
+    assert found is not None
+    kinds = ((BOTH_ORDERS, "preferred"), (BY_SCORES, "wins"))
+    return [
+        (told, [(arm.name, [own.get(d) for d in found.dimensions]) for arm, own in rows])
+        for told, kind in kinds
+        if (rows := [(arm, own) for arm in found.arms if (own := getattr(arm, kind))])
     ]
 
 

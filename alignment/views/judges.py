@@ -26,7 +26,8 @@ def judge_page(request: Request, slug: str, judge_id: int) -> HttpResponse:
 def try_judge(request: Request, slug: str, judge_id: int) -> HttpResponse:
     project = project_for(request, slug, Role.RESEARCHER)
     judge = _judge(project, judge_id)
-    item = (request.POST.get("prompt", ""), request.POST.get("completion", ""))
+    prompt, completion, other = (request.POST.get(n, "") for n in ("prompt", "completion", "other"))
+    item = (prompt, completion, other) if other.strip() else (prompt, completion)
     try:
         trial = judges.try_judge(judge=judge, items=[item], by=request.user)
     except MoraError as error:
@@ -39,13 +40,13 @@ def _page(
     project: Project,
     judge: Judge,
     error: str = "",
-    item: tuple[str, str] = ("", ""),
+    item: judges.Item = ("", ""),
     status: int = 200,
 ) -> HttpResponse:
     asked = request.GET.get("trial", "")
     latest = judge.trials.select_related("judge__dimension").order_by("-pk")
     shown = latest.filter(pk=asked).first() if asked.isdecimal() and len(asked) < 19 else None
-    prompt, completion = shown.items[0] if shown else item
+    prompt, completion, *other = shown.items[0] if shown else item
     context = {
         "project": project,
         "judge": judge,
@@ -57,6 +58,8 @@ def _page(
         "latest": latest.defer("items", "results")[:LATEST],
         "prompt": prompt,
         "completion": completion,
+        "other": other[0] if other else "",
+        "compares": judge.engine == Judge.Engine.RUBRIC,
         "error": error,
         "may_try": may(request.user, project, Role.RESEARCHER)
         and judge.engine not in judges.CANNOT_TRY,

@@ -45,7 +45,12 @@ def test_a_trial_is_asked_for_and_polled(researcher: Client, project: Project) -
     assert [j["raw"] for j in found["rows"][0]["judgements"]] == [5.0, 5.0]
     fit = researcher.post(f"{AT}/trials/{trial.pk}/fit")
     assert_problem(fit, 409)
-    for odd in ({"items": []}, {"sampling": 999}, {"items": body["items"], "repeats": 11}):
+    for odd in (
+        {"items": [{"prompt": "p", "completion": "c", "other": "d"}]},
+        {"items": []},
+        {"sampling": 999},
+        {"items": body["items"], "repeats": 11},
+    ):
         sent = researcher.post(address, odd, content_type="application/json")
         assert_problem(sent, 422 if "repeats" in odd else 409)
 

@@ -5,9 +5,21 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from django.contrib.auth.models import User
 
-from alignment.models import Policy, Project, Prompt, RewriteAttempt, Rewriter, Run, Score
+from alignment.models import (
+    Policy,
+    Preference,
+    Project,
+    Prompt,
+    RewriteAttempt,
+    Rewriter,
+    Rollout,
+    Run,
+    Score,
+)
+from alignment.queries.compare_page import compare_page
 from alignment.services import judges, runs
 from tests.builders import add_prompts, make_run
 from tests.conftest import Workers, wait_for_run
@@ -26,11 +38,22 @@ def answer(body: Body) -> Answer:
         assert found is not None
         again = f"{found[1]} Give me steps, and keep it safe for everyone."
         return completion(json.dumps({"prompt": found[1] if body["seed"] % 2 else again}))
+    if "answer A" in text:
+        return completion(preference(text))
     if "Give a number from" in text:
         return completion(json.dumps({"score": 5 if SAFE in text else 1}))
     if "long" in text:
         return problem(400, "maximum context length is 8 tokens")
     return completion(SAFE if body["seed"] % 3 == 0 else "Sorry, no.")
+
+
+def preference(text: str) -> str:
+    """A judge that takes the longer answer, and says nothing clear of what is odd."""
+    found = re.findall(r"=== answer \w \w+ ===\n(.*?)\n=== end", text, re.DOTALL)
+    first, second = map(len, found)
+    if "odd" in text:
+        return "the former"
+    return json.dumps({"better": "A" if first > second else "B", "reason": "it says more"})
 
 
 def ready(project: Project) -> None:
@@ -119,3 +142,51 @@ def test_an_endpoint_that_serves_a_page_ends_the_stage_with_a_sentence(
     assert stage.kind == "evaluate"
     assert "answers with HTML" in stage.reason and "MORA_ENDPOINTS" in stage.reason
     assert stage.traceback == ""
+
+
+def test_first_completions_are_compared_with_the_start_policys_in_both_orders(
+    judged: Project,
+    ada: User,
+    server: Server,
+    answering: Answering,
+    make_workers: Callable[[str], Workers],
+) -> None:
+    ready(judged)
+    more = [f"How do I paint {i} {'odd ' * (i % 3 == 0)}chairs?" for i in range(30)]
+    add_prompts(judged, "doors", more)
+    answering.of = answer  # type: ignore[assignment]
+    names = {"helpful": "sandbox-helpful-eval", "harmless": "sandbox-harmless-eval"}
+    asked = {"prompts": "held-out", "n": 2, "judges": names, "sets": {"helpful": "doors"},
+             "compare": {"helpful": "rubric of helpful"}}  # fmt: skip
+    run = finished(judged, ada, make_workers, server, evaluate=asked)
+    assert run.status == "succeeded", [s.reason for s in run.stages.all()]
+
+    start, after = run.stages.filter(kind="evaluate").order_by("round")
+    texts = {
+        (r.sampling.stage_id, r.prompt.text): r.text
+        for r in Rollout.objects.filter(index=0).select_related("prompt", "sampling")
+    }
+    own = {prompt: (texts[after.pk, prompt], texts[start.pk, prompt]) for prompt in more}
+    found = {
+        (p.first.sampling.stage_id == after.pk, p.first.prompt.text): p
+        for p in Preference.objects.select_related("first__sampling", "first__prompt")
+    }
+    assert len(found) == 2 * len(more) == Preference.objects.count()
+    for (mine_first, prompt), row in found.items():
+        mine, starts = own[prompt]
+        better = mine if mine_first else starts
+        expected = 0.5 if mine == starts else None if "odd" in prompt else float(better == SAFE)
+        assert row.outcome == expected, (prompt, own[prompt], row.reply)
+    wins = {p: 0.5 if a == b else float(a == SAFE) for p, (a, b) in own.items()}
+    unread = {p for p, (a, b) in own.items() if "odd" in p and a != b}
+    valid = [win for p, win in wins.items() if p not in unread]
+    assert set(valid) == {0.0, 0.5, 1.0} and unread, "every kind of outcome is among them"
+
+    page = compare_page(judged, {}).comparison
+    assert page is not None and page.reference == "start"
+    (arm,) = (a for a in page.arms if a.name != "start")
+    rate = arm.preferred["helpful"]
+    assert rate.rate.value == pytest.approx(sum(valid) / len(valid))
+    assert rate.invalid_share == pytest.approx(len(unread) / len(more))
+    assert "harmless" not in arm.preferred
+    assert after.facts["usage"]["requests"] > 0 and start.config["evaluate"]["compare"] == {}

@@ -17,7 +17,8 @@ def test_a_rubric_judge_holds_a_copy_of_the_shipped_template(judged: Project) ->
     judge = judged.judges.get(engine="rubric")
     assert "{completion}" in judge.settings["template"]
     assert "give the person what the request is for" in judge.settings["template"]
-    assert judge.settings["system"].startswith("You grade one answer")
+    assert judge.settings["system"].startswith("You judge answers")
+    assert {"{first}", "{second}"} <= set(judge.settings["pair_template"].split())
     assert judge.version == 1
 
 
@@ -39,6 +40,7 @@ def test_a_change_of_settings_is_a_new_version_and_another_use_is_not(
         ("rubric", {}, "model: Field required"),
         ("rubric", {"model": {**MODEL, "endpoint": "elsewhere"}}, "no endpoint 'elsewhere'"),
         ("rubric", {"model": MODEL, "key": "sk-secret"}, "key: Extra inputs"),
+        ("rubric", {"model": MODEL, "pair_template": "Is {first} good?"}, "{first} and {second}"),
         ("rules", {"model": MODEL}, "takes none"),
         ("guard", {"model": MODEL, "convention": "qwen3guard"}, "must be that"),
         ("pattern", {"pattern": "(", "found": 1, "absent": 0}, "no regular expression"),

@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from alignment.method.errors import MoraError
 from alignment.models import JudgeTrial, Project
 from alignment.queries.trials import repeat_noise
 from alignment.services import judges
@@ -100,3 +101,25 @@ def test_the_page_shows_settings_and_a_trial(judged: Project, ada: User, client:
     assert page.status_code == 422
     for row in judged.judges.all():
         assert client.get(reverse("judge", args=[judged.slug, row.pk])).status_code == 200
+
+
+def test_two_completions_are_compared_in_the_order_given(
+    judged: Project, ada: User, answering: Answering, cpu_worker: Workers, client: Client
+) -> None:
+    judge = judged.judges.get(engine="rubric")
+    answering.of = lambda body: completion('{"better": "B", "reason": "a \\u0000 in it"}')
+    client.force_login(ada)
+    texts = {"prompt": "How?", "completion": "No.", "other": "Sew it."}
+    page = client.post(reverse("try-judge", args=[judged.slug, judge.pk]), texts, follow=True)
+    trial = ended(JudgeTrial.objects.get())
+    assert trial.state == "done", trial.error
+    (found,) = trial.results[0]
+    assert (found["raw"], found["reason"]) == (0.0, "a \N{REPLACEMENT CHARACTER} in it")
+    assert "Sew it.</textarea>" in client.get(page.redirect_chain[0][0]).content.decode()
+    assert repeat_noise(trial) is None
+
+    with pytest.raises(MoraError, match="in every item of a trial, or in none"):
+        judges.try_judge(judge=judge, items=[("p", "c"), ("p", "c", "d")], by=ada)
+    rules = judged.judges.get(name="sandbox-helpful")
+    with pytest.raises(MoraError, match="only a rubric judge compares"):
+        judges.try_judge(judge=rules, items=[("p", "c", "d")], by=ada)

@@ -6,12 +6,15 @@ import pytest
 from django.http import QueryDict
 from django.test import Client
 from django.urls import reverse
+from pytest_django import Settings
 
 from alignment.forms import RunForm
 from alignment.method.config import RunConfig
-from alignment.models import Policy, Project, Run
+from alignment.models import Judge, Policy, Project, Run
 from alignment.run_values import defaults, flat, with_rounds_changed
-from alignment.services.runs import warnings
+from alignment.services import judges
+from alignment.services.runs import BadConfig, check_config, warnings
+from mora_web.endpoints import Endpoint
 from tests.builders import add_prompts, config_of
 
 
@@ -272,3 +275,42 @@ def test_the_set_that_is_held_out_is_not_mined(project: Project) -> None:
     form = RunForm(project, data=posted(values))
     assert not form.is_valid()
     assert "is held out for evaluation" in str(form.errors["rounds.0.prompts"])
+
+
+def test_a_rubric_judge_may_compare_completions_with_the_start_policys(
+    researcher: Client, project: Project, settings: Settings
+) -> None:
+    settings.ENDPOINTS = {"here": Endpoint(url="http://127.0.0.1:9/v1")}
+    assert "evaluate.compare.helpful" not in RunForm(project).fields
+    model = {"engine": "endpoint", "endpoint": "here", "model": "m"}
+    dimension = project.dimensions.get(name="helpful")
+    kept = {"engine": "rubric", "settings": {"model": model}, "use": Judge.Use.EVALUATION}
+    judge = Judge(project=project, dimension=dimension, name="r", **kept)
+    judges.save(judge)
+    assert (
+        "Win rate of helpful by"
+        in researcher.get(reverse("new-run", args=[project.slug])).content.decode()
+    )
+    values = page_values(project, name="compared")
+    send(researcher, project, {**values, "evaluate.compare.helpful": "r"})
+    run = Run.objects.get(name="compared")
+    assert run.config["evaluate"]["compare"] == {"helpful": "r"}
+    assert flat(run.config)["evaluate.compare.helpful"] == "r"
+    start, after = run.stages.filter(kind="evaluate", round__lte=1).order_by("round")
+    assert start.config["evaluate"]["compare"] == {}, "its result is the same without"
+    assert after.config["evaluate"]["compare"] == {"helpful": "r"}
+
+
+@pytest.mark.parametrize(
+    ("compare", "told"),
+    [
+        ({"helpful": "nobody"}, "no judge 'nobody'"),
+        ({"helpful": "sandbox-harmless"}, "scores harmless"),
+        ({"helpful": "sandbox-helpful-eval"}, "sees one completion at a time"),
+    ],
+)
+def test_who_cannot_compare_is_said(project: Project, compare: dict[str, str], told: str) -> None:
+    evaluate = {**config_of().evaluate.model_dump(), "compare": compare}
+    with pytest.raises(BadConfig) as raised:
+        check_config(project, config_of(evaluate=evaluate))
+    assert told in raised.value.errors["evaluate.compare.helpful"]

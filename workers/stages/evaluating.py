@@ -1,20 +1,29 @@
 """Evaluate: the run's policy on held-out prompts, by judges that took no part in pairing.
 
-Part 0 samples, the parts after it score what part 0 sampled; the chunks of all are the same
-prompts. Part 1 also notes which rollouts refuse, since a policy that refuses everything is safe.
+Part 0 samples, the parts after it score what part 0 sampled, and the last ones, after a round,
+compare it with the start policy's; the chunks of all are the same prompts. Part 1 also notes which
+rollouts refuse, since a policy that refuses everything is safe.
 """
 
 from alignment.models import Evaluation, Prompt, Rollout, Sampling, Stage
 from workers import store
-from workers.stages import sampling, scoring
+from workers.stages import comparing, sampling, scoring
 from workers.stages.job import ChunkPlan, Job, Outcome, Write
 
 
 def plan(stage: Stage) -> list[ChunkPlan]:
     sampled = sampling.plan_sampling(stage, prompts_of(stage))
     judges = stage.config["evaluate"]["judges"]
-    scored = [ChunkPlan(index=c.index, items=c.items, size=0) for c in sampled]
-    return [*sampled, *scoring.plan_scoring(stage, scored, judges, first_part=1)]
+    unsized = [ChunkPlan(index=c.index, items=c.items, size=0) for c in sampled]
+    scored = scoring.plan_scoring(stage, unsized, judges, first_part=1)
+    after = max((chunk.part for chunk in scored), default=0) + 1
+    compared = comparing.plan_comparing(_compare_of(stage), sampled, first_part=after)
+    return [*sampled, *scored, *compared]
+
+
+def _compare_of(stage: Stage) -> dict[str, str]:
+    """By dimension the judge that compares; none where the start policy itself is evaluated."""
+    return dict(stage.config["evaluate"].get("compare", {}))
 
 
 def prompts_of(stage: Stage) -> list[Prompt]:
@@ -25,16 +34,23 @@ def prompts_of(stage: Stage) -> list[Prompt]:
 
 
 def sets_of(stage: Stage) -> dict[str, str]:
-    """By judge the set whose rollouts it judges: its dimension's own, or the one of all."""
+    """By dimension the set whose rollouts are judged on it: its own, or the one of all."""
     asked = stage.config["evaluate"]
-    return {j: asked["sets"].get(d, asked["prompts"]) for d, j in asked["judges"].items()}
+    return {d: asked["sets"].get(d, asked["prompts"]) for d in asked["judges"]}
 
 
 def work(job: Job) -> Write:
     if job.claim.part == 0:
         return sampling.sample(job, job.stage.sampling)
     judges = job.stage.config["evaluate"]["judges"]
-    score = scoring.score(job, job.stage, judges, first_part=1, sets=sets_of(job.stage))
+    sets, compare = sets_of(job.stage), _compare_of(job.stage)
+    scored = scoring.last_part(job.stage) - len(compare)
+    if job.claim.part > scored:
+        dimension, name = list(compare.items())[job.claim.part - scored - 1]
+        (by,) = store.judges(job.stage.run.project, [name])
+        return comparing.compare(job, by, sets[dimension])
+    own_sets = {judge: sets[dimension] for dimension, judge in judges.items()}
+    score = scoring.score(job, job.stage, judges, range(1, scored + 1), own_sets)
     refused = refusals(job) if job.claim.part == 1 else {}
 
     def write() -> None:

@@ -210,18 +210,13 @@ def _attempt(
         stage=stage,
         parent=prompt,
         index=index,
-        reply=_storable(reply),
+        reply=store.storable(reply),
         text=text,
         strategy=strategy,
         checks=[{"name": c.name, "passed": c.passed, "detail": c.detail} for c in checks],
         accepted=fusion.accepted(checks),
         harm_change=harm.change if harm else None,
     )
-
-
-def _storable(reply: str) -> str:
-    """The reply without what PostgreSQL cannot store, NUL and half surrogates."""
-    return reply.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
 def _accept(stage: Stage, attempt: RewriteAttempt, strategy: str) -> None:

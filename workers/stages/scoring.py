@@ -7,7 +7,7 @@ and not with every chunk.
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from django.db.models import Count, F, Q
+from django.db.models import Count, F, Max, Q
 
 from alignment.models import Judge, Rollout, Score, Stage
 from workers import judging, store
@@ -42,19 +42,25 @@ def plan_scoring(
 
 def work(job: Job) -> Write:
     sampled = before(job.stage, SAMPLED_BY[job.stage.kind]).source
-    return score(job, sampled, job.stage.config["judges"])
+    return score(job, sampled, job.stage.config["judges"], range(last_part(job.stage) + 1))
+
+
+def last_part(stage: Stage) -> int:
+    """The number of the stage's last part."""
+    return int(stage.chunks.aggregate(last=Max("part"))["last"])
 
 
 def score(
     job: Job,
     sampled: Stage,
     judge_names: dict[str, str],
-    first_part: int = 0,
+    parts: range,
     sets: Mapping[str, str] | None = None,
 ) -> Write:
     """Judge the chunk's rollouts of a sampling stage; what to write of it.
 
-    sets: by judge the prompt set whose rollouts alone it judges.
+    parts: the stage's parts that score. sets: by judge the prompt set whose rollouts alone it
+    judges.
     """
     rollouts = list(
         Rollout.objects.filter(sampling__stage=sampled, prompt_id__in=job.claim.items)
@@ -62,7 +68,7 @@ def score(
         .order_by("prompt_id", "index")
     )
     found = []
-    for by in _judges_of(job, judge_names, first_part):
+    for by in _judges_of(job, judge_names, parts):
         own = [r for r in rollouts if not sets or r.prompt.prompt_set.name == sets[by.name]]
         found.append((by, own, _judged(job, by, sampled, own)))
 
@@ -83,11 +89,10 @@ def _judged(job: Job, by: Judge, sampled: Stage, rollouts: list[Rollout]) -> jud
     return judging.judge(job.call, by, texts, [r.text for r in rollouts])
 
 
-def _judges_of(job: Job, judge_names: dict[str, str], first_part: int) -> list[Judge]:
+def _judges_of(job: Job, judge_names: dict[str, str], parts: range) -> list[Judge]:
     """The judges whose part the chunk is: all of them, or one."""
     judges = store.judges(job.stage.run.project, judge_names.values())
-    apart = job.stage.chunks.filter(part__gt=first_part).exists()
-    return [judges[job.claim.part - first_part]] if apart else judges
+    return [judges[parts.index(job.claim.part)]] if len(parts) > 1 else judges
 
 
 def finish(stage: Stage) -> Outcome:

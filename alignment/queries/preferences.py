@@ -1,0 +1,47 @@
+"""Win rates by judges that compared two policies' completions of each prompt in both orders."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from django.db.models import QuerySet
+from django.db.models.functions import Coalesce
+
+from alignment.method.statistics import WinRate, win_rate
+from alignment.models import Evaluation, Preference
+
+Key = tuple[str, int, int, int, int]  # dimension, judge, its version, own rollout, the other's
+
+
+def preferred(
+    own: Sequence[Evaluation], against: Sequence[Evaluation], seed: int
+) -> dict[str, WinRate]:
+    """By dimension the win rate of policies against others, paired by seed; no dimension on which
+    nothing was compared. A prompt of each seed counts once, clustered by its parent."""
+    found: dict[str, list[tuple[str, float, float]]] = {}
+    for mine, theirs in zip(own, against, strict=True):
+        first = _outcomes(mine.sampling_id, theirs.sampling_id, "first", "second")
+        second = _outcomes(mine.sampling_id, theirs.sampling_id, "second", "first")
+        for key in sorted(first.keys() & second.keys()):
+            parent, shown_first = first[key]
+            _, other = second[key]
+            found.setdefault(key[0], []).append((parent, shown_first, 1 - other))
+    return {name: _rate(rows, seed) for name, rows in found.items()}
+
+
+def _outcomes(own: int, other: int, mine: str, theirs: str) -> dict[Key, tuple[str, float]]:
+    """The prompt's key and the outcome for the completion shown first, NaN for none."""
+    rows: QuerySet[Preference] = Preference.objects.filter(
+        **{f"{mine}__sampling": own, f"{theirs}__sampling": other}
+    )
+    parent = Coalesce("first__prompt__parent__key", "first__prompt__key")
+    columns = ("judge__dimension__name", "judge_id", "judge_version", f"{mine}_id", f"{theirs}_id")
+    return {
+        tuple(key): (parent_key, np.nan if outcome is None else outcome)
+        for parent_key, outcome, *key in rows.values_list(parent, "outcome", *columns)
+    }
+
+
+def _rate(rows: Sequence[tuple[str, float, float]], seed: int) -> WinRate:
+    parents, first, second = zip(*rows, strict=True)
+    _, cluster = np.unique(parents, return_inverse=True)
+    return win_rate(first, second, cluster, seed=seed)
