@@ -12,6 +12,7 @@ from pathlib import Path
 import plotly
 from csp.constants import NONE, SELF, UNSAFE_INLINE
 from django.core.management.utils import get_random_secret_key
+from kombu.transport import TRANSPORT_ALIASES
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
@@ -126,7 +127,9 @@ DATABASE_URL = os.environ.get("DATABASE_URL")
 DATABASES = {"default": _database(DATABASE_URL or location(BASE_DIR).url)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", "filesystem://localhost//")
+CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL") or "filesystem://localhost//"
+if CELERY_BROKER_URL.partition("://")[0].partition("+")[0] not in TRANSPORT_ALIASES:
+    raise SetupError("CELERY_BROKER_URL is not a URL like redis:// or amqp://.")
 if CELERY_BROKER_URL.startswith("filesystem:"):
     _messages, _control = VAR / "broker" / "messages", VAR / "broker" / "control"
     with folder_errors(VAR):

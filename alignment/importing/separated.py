@@ -50,7 +50,8 @@ def _rows(columns: list[str], records: Iterator[_Record]) -> Iterator[Row | Prob
         if isinstance(fields, str):
             yield Problem(line=record.line, reason=fields)
         elif len(fields) != len(columns):
-            counts = f"{len(fields)} fields where the header names {len(columns)}"
+            told = "1 field" if len(fields) == 1 else f"{len(fields)} fields"
+            counts = f"{told} where the header names {len(columns)}"
             yield Problem(line=record.line, reason=f"broken line: {counts}")
         else:
             yield Row(line=record.line, values=dict(zip(columns, fields, strict=True)))
@@ -80,8 +81,10 @@ def _records(lines: Iterator[tuple[int, bytes | None]]) -> Iterator[_Record]:
             parts, size, flaw = [], 0, ""
     if parts:
         reason = "broken line: a quote is opened and never closed"
-        if len(parts) > 1:
+        if len(parts) > 2:
             reason += f", so lines {start + 1} to {start + len(parts) - 1} could not be read"
+        elif len(parts) == 2:
+            reason += f", so line {start + 1} could not be read"
         yield _Record(line=start, text="", reason=reason)
 
 

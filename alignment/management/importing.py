@@ -53,6 +53,16 @@ def add_row_arguments(parser: CommandParser, roles: str) -> None:
     parser.add_argument("--limit", type=_count, metavar="N", help="read the first N rows only")
 
 
+def columns_of(options: dict[str, Any]) -> dict[str, str]:
+    """The column of each role; raises CommandError for a role that has two."""
+    given = options["column"]
+    roles = [role for role, _ in given]
+    for role in roles:
+        if roles.count(role) > 1:
+            raise CommandError(f"--column {role}= is given twice; name one column for it")
+    return dict(given)
+
+
 def project_named(name: str) -> Project:
     """The project of this slug, else of this name; raises CommandError for none or several."""
     found = Project.objects.filter(slug=name)[:1] or Project.objects.filter(name=name)[:2]

@@ -90,6 +90,7 @@ def test_a_disk_that_refuses_is_one_sentence() -> None:
     ("changes", "sentence"),
     [
         ({"ENGINE_THREADS": "abc"}, "ENGINE_THREADS=abc is not a number."),
+        ({"CELERY_BROKER_URL": "nonsense"}, "CELERY_BROKER_URL is not a URL like redis://"),
         ({"DATABASE_URL": "postgresql://x:y@127.0.0.1:1/none"}, "The database went away or was"),
     ],
 )

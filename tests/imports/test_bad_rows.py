@@ -42,7 +42,7 @@ def test_lines_are_counted_through_quoted_line_breaks(write_file: WriteFile) -> 
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("1", "broken line: 1 fields where the header names 2"),
+        ("1", "broken line: 1 field where the header names 2"),
         ("1,2,3", "broken line: 3 fields where the header names 2"),
         ('1,"a" b', "broken line: text after the closing quote of field 2"),
         ("1,a\0b", "'prompt' holds a NUL character, which cannot be stored"),

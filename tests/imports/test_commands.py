@@ -88,6 +88,11 @@ def test_bad_rows_are_listed_and_the_status_is_not_zero(write_file: WriteFile) -
         ("a.csv", ["--project", "p", "--set", ""], "the set name needs 1 to 100 characters"),
         ("a.csv", ["--project", "p", "--set", "S", "--column", "x"], "'x' is not ROLE=COLUMN"),
         ("a.csv", ["--project", "p", "--set", "S", "--column", "prompt=x"], "the file has 'goal'"),
+        (
+            "a.csv",
+            ["--project", "p", "--set", "S", "--column", "id=a", "--column", "id=goal"],
+            "--column id= is given twice",
+        ),
         ("a.csv", ["--project", "p", "--set", "S", "--limit", "0"], "'0' is not a number from 1"),
         ("a.csv", ["--project", "p"], "required: --set"),
     ],

@@ -34,7 +34,7 @@ class Command(BaseCommand):
             project=project,
             set_name=options["set"],
             path=options["file"],
-            columns=dict(options["column"]),
+            columns=importing.columns_of(options),
             by=None,
             skip_bad=options["skip_bad"],
             limit=options["limit"],

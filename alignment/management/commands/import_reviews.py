@@ -48,7 +48,7 @@ class Command(BaseCommand):
         project = importing.project_named(options["project"])
         common = {
             "path": options["file"],
-            "columns": dict(options["column"]),
+            "columns": importing.columns_of(options),
             "by": None,
             "skip_bad": options["skip_bad"],
             "limit": options["limit"],

@@ -56,7 +56,7 @@ class Command(BaseCommand):
             set_name=options["set"],
             policy_name=options["policy"],
             path=options["file"],
-            columns=dict(options["column"]),
+            columns=importing.columns_of(options),
             scores=options["score"],
             by=None,
             make_dimensions=options["make_dimensions"],
