@@ -6,20 +6,12 @@ give their claims back and end their children; what was in the middle is done ag
 else.
 """
 
-import fcntl
-import json
 import logging
 import threading
-from pathlib import Path
 from typing import Any
 
 from celery import current_app
-from celery.signals import (
-    celeryd_after_setup,
-    worker_init,
-    worker_shutdown,
-    worker_shutting_down,
-)
+from celery.signals import celeryd_after_setup, worker_shutdown, worker_shutting_down
 from django.db import DatabaseError, connection
 from django.db.models.functions import Now
 
@@ -35,20 +27,6 @@ HEARTBEAT_SECONDS = 1.0
 def begin(sender: str, instance: Any, **_: Any) -> None:
     """Before the worker has reached its broker: it helps without one too."""
     threading.Thread(target=_beat, args=(instance,), name="presence", daemon=True).start()
-
-
-@worker_init.connect  # type: ignore[untyped-decorator]
-def mend_broker(**_: Any) -> None:
-    """Remove what a kill left half-written of the file broker's bindings: kombu writes them anew
-    where they are missing, and fails for ever where they cannot be read."""
-    folder = current_app.conf.broker_transport_options.get("control_folder")
-    for path in Path(folder).glob("*.exchange") if folder else ():
-        with path.open() as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # one that is just being written is read whole
-            try:
-                json.load(file)
-            except ValueError:
-                path.unlink(missing_ok=True)
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]

@@ -4,12 +4,14 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from kombu import Connection
 
 from alignment.models import Chunk, Project, Rollout, Worker
 from alignment.services import runs
@@ -119,11 +121,39 @@ def test_half_written_files_of_the_broker_do_no_harm(
     (tmp_path / "broker" / "control").mkdir(exist_ok=True)
     (tmp_path / "broker" / "control" / "gpu.exchange").write_text('[["gpu", "", "g')
     (tmp_path / "broker" / "messages" / "1_half.gpu.msg").write_text('{"body": "W1sxXSwge')
-    workers.start("cpu", "sweeper")
+    (tmp_path / "broker" / "messages" / "2_odd.cpu.msg").write_text("[1]")
+    workers.start()
     run = make_run(sandbox, owner, mine=NOTHING)
     runs.start_run(run=run, by=owner)
-    for name in ("gpu", "gpu-2"):  # the first consumer falls over the message
-        workers.start(name)
-        time.sleep(8)
     wait_for_run(run)
     assert run.status == "succeeded"
+    until(lambda: not list((tmp_path / "broker" / "messages").iterdir()), 10)
+    assert all(process.poll() is None for process in workers.running.values()), "a worker fell"
+
+
+def test_messages_appear_whole_to_who_reads_all_the_while(tmp_path: Path) -> None:
+    names = ("data_folder_in", "data_folder_out", "control_folder")
+    options = {name: str(tmp_path / name[:4]) for name in names}
+    for folder in options.values():
+        Path(folder).mkdir(exist_ok=True)
+    count, found = 3000, []
+
+    def connection() -> Connection:
+        return Connection("filesystem://", transport_options=options)
+
+    def write() -> None:
+        with connection() as here:
+            queue = here.SimpleQueue("bells")
+            for i in range(count):
+                queue.put({"number": i})
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    with connection() as here:
+        queue = here.SimpleQueue("bells")
+        while len(found) < count:
+            message = queue.get(timeout=10)
+            found.append(message.payload["number"])
+            message.ack()
+    writer.join()
+    assert found == list(range(count))
