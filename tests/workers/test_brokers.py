@@ -148,9 +148,9 @@ def test_messages_appear_whole_to_who_reads_all_the_while(tmp_path: Path) -> Non
                 queue.put({"number": i})
 
     writer = threading.Thread(target=write)
-    writer.start()
     with connection() as here:
-        queue = here.SimpleQueue("bells")
+        queue = here.SimpleQueue("bells")  # bound before anything is sent
+        writer.start()
         while len(found) < count:
             message = queue.get(timeout=10)
             found.append(message.payload["number"])
