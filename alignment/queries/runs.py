@@ -13,7 +13,7 @@ from typing import Any
 from django.db.models import Count, F, Q, QuerySet
 from django.db.models.functions import Now
 
-from alignment.models import ENDED, LogLine, Project, Run, Stage, Status, TrainingStep, Worker
+from alignment.models import ENDED, Chunk, LogLine, Project, Run, Stage, Status, TrainingStep, Worker
 from alignment.queries.stages import note_on, yields
 
 LOG_LINES = 200
@@ -161,6 +161,11 @@ def _row(stage: Stage, now: datetime, usual: dict[str, float]) -> StageRow:
 def _share(stage: Stage) -> float:
     if stage.status == Status.SUCCEEDED:
         return 1.0
+    if stage.kind == "evaluate" and stage.status == Status.RUNNING:
+        # What judges are left to do counts no rollouts.
+        done = Count("pk", filter=Q(state=Chunk.State.DONE))
+        found = stage.chunks.aggregate(every=Count("pk"), done=done)
+        return float(found["done"] / found["every"]) if found["every"] else 0.0
     return min(stage.done / stage.total, 1.0) if stage.total else 0.0
 
 

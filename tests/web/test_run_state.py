@@ -9,7 +9,7 @@ from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
-from alignment.models import LogLine, Project, Run, Stage, TrainingStep, Worker
+from alignment.models import Chunk, LogLine, Project, Run, Stage, TrainingStep, Worker
 from alignment.queries.runs import Round, StageRow, run_state
 from alignment.queries.stages import note_on, yields
 from tests.builders import make_run
@@ -46,6 +46,18 @@ def test_a_running_stage_has_its_rate_and_the_time_it_still_needs(run: Run) -> N
     assert row.elapsed == soon(30)
     assert row.rate == soon(2)
     assert row.remaining == soon(10)
+
+
+def test_an_evaluation_is_done_when_its_judges_are(run: Run) -> None:
+    started = now() - seconds(30)
+    stage = put(stage_of(run, "evaluate"), status="running", started_at=started, done=8, total=8)
+    states = ("done", "done", "done", "open")  # two of rollouts, then two of their scores
+    for i, state in enumerate(states):
+        Chunk.objects.create(
+            stage=stage, part=i // 2, index=i % 2, items=[], size=4 * (i < 2), state=state
+        )
+    row = row_of(run_state(run.pk).rounds, "evaluate")
+    assert (row.share, row.remaining) == (0.75, soon(10))
 
 
 def test_a_stage_to_come_is_expected_to_take_what_its_kind_took_last(
