@@ -13,7 +13,17 @@ from typing import Any
 from django.db.models import Count, F, Q, QuerySet
 from django.db.models.functions import Now
 
-from alignment.models import ENDED, Chunk, LogLine, Project, Run, Stage, Status, TrainingStep, Worker
+from alignment.models import (
+    ENDED,
+    Chunk,
+    LogLine,
+    Project,
+    Run,
+    Stage,
+    Status,
+    TrainingStep,
+    Worker,
+)
 from alignment.queries.stages import note_on, yields
 
 LOG_LINES = 200
