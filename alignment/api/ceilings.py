@@ -9,17 +9,15 @@ from ninja import Query, Router, Schema
 from alignment.api.access import project_for, run_for
 from alignment.api.auth import Request
 from alignment.api.pages import Id, Slug
-from alignment.method.mining import MiningRule
 from alignment.models import Run, Stage
-from alignment.queries.ceiling_page import mined_stages
-from alignment.queries.ceilings import arms_of, before_after, mining_side
+from alignment.queries.ceiling_page import mined_stages, parse_rule
+from alignment.queries.ceilings import arms_of, before_after, fresh_for, mining_side
 from alignment.queries.compare_page import compare_page
 from alignment.queries.replay import replay
 
 router = Router(tags=["ceiling"])
 Round = Annotated[int, Query(ge=1, le=32, description="round of the run")]
-Share = Annotated[float, Query(ge=0, le=1)]
-RULE = MiningRule()
+Share = Annotated[float | None, Query(ge=0, le=1)]
 
 
 class ReplayOut(Schema):
@@ -56,21 +54,25 @@ def replay_thresholds(
     request: Request,
     run_id: Id,
     round: Round = 1,
-    rule: Literal["capped", "flat"] = "capped",
-    attained_at: Share = RULE.attained_at,
-    joint_at_most: Share = RULE.joint_at_most,
+    rule: Literal["capped", "flat"] | None = None,
+    attained_at: Share = None,
+    joint_at_most: Share = None,
     min_valid: Annotated[int | None, Query(ge=1, le=1024)] = None,
-    spread_above: Annotated[float, Query(ge=0, le=1)] = 0.05,
+    spread_above: Share = None,
 ) -> dict[str, Any]:
-    """What other mining thresholds would have said of the round's stored scores."""
-    asked = MiningRule(
-        rule=rule,
-        attained_at=attained_at,
-        joint_at_most=joint_at_most,
-        min_valid=min_valid,
-        spread_above=spread_above,
-    )
-    return asdict(replay(_stage(run_for(request.auth, run_id), round), asked))
+    """What other mining thresholds would have said of the round's stored scores; what is not given
+    is as the round ran it, and so is a judge's noise while `spread_above` is."""
+    stage = _stage(run_for(request.auth, run_id), round)
+    ran = stage.config["mine"]
+    given = {
+        "rule": rule,
+        "attained_at": attained_at,
+        "joint_at_most": joint_at_most,
+        "min_valid": min_valid,
+        "spread_above": spread_above,
+    }
+    asked = {**ran, **{name: value for name, value in given.items() if value is not None}}
+    return asdict(replay(stage, parse_rule(asked, ran, stage.config["dimensions"])))
 
 
 @router.get("/runs/{run_id}/ceiling", response=CeilingOut)
@@ -82,7 +84,7 @@ def get_ceiling(request: Request, run_id: Id, round: Round = 1) -> dict[str, Any
     side, _ = mining_side(stage, 0, line)
     arms = arms_of(stage)
     own = next((a for a in arms if a.run_id == stage.run_id and a.strategy != "none"), None)
-    fresh = next((a for a in arms if a.strategy == "none"), None)
+    fresh = fresh_for(arms, own)
     found = before_after(stage, arms, own, fresh, 0, line) if own and fresh else None
     compared = asdict(found) if found else None
     return {"dimensions": names, "sample": asdict(side), "compared": compared}

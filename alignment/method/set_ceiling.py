@@ -160,16 +160,23 @@ def pooled_volume(arms: Sequence[Floats]) -> float | None:
     return hypervolume(known) if len(known) else None
 
 
-def levels_of(dimension: Dimension, raw: Floats) -> tuple[Ints, tuple[str, ...]]:
+def are_grades(dimension: Dimension, raw: Floats) -> bool:
+    """Whether raw scores are whole grades, of a scale that has at most ten of them."""
+    known = raw[np.isfinite(raw)]
+    low, high = dimension.scale_low, dimension.scale_high
+    whole = low == int(low) and high == int(high) and high - low < 10
+    return bool(whole and (known == np.round(known)).all())
+
+
+def levels_of(dimension: Dimension, raw: Floats, graded: bool) -> tuple[Ints, tuple[str, ...]]:
     """The level (R,) of each raw score, lowest first, -1 for none, and the levels' names.
 
-    Whole grades are levels themselves where the scale has at most ten of them; else five equal
-    parts of the reward.
+    graded: whole grades are the levels, see `are_grades`; else five equal parts of the reward.
+    What is shown side by side needs the same levels.
     """
     known = np.isfinite(raw)
     low, high = dimension.scale_low, dimension.scale_high
-    whole = low == int(low) and high == int(high) and high - low < 10
-    if whole and (raw[known] == np.round(raw[known])).all():
+    if graded:
         grades = range(int(low), int(high) + 1)
         level = np.where(known, np.clip(np.nan_to_num(raw), low, high) - low, -1).astype(np.int64)
         if dimension.higher_is_better:

@@ -22,6 +22,7 @@ from alignment.queries.ceilings import (
     Side,
     arms_of,
     before_after,
+    fresh_for,
     kinds_of,
     mining_side,
 )
@@ -161,13 +162,18 @@ def _compared(
     """The run's rewrites against fresh originals, or what is missing for it."""
     arms = arms_of(stage)
     own = next((arm for arm in arms if arm.run_id == stage.run_id), None)
-    fresh = next((arm for arm in arms if arm.strategy == "none"), None)
+    fresh = fresh_for(arms, own)
     if own is None:
         return None, fresh, "The rewrites of this round have not been sampled and judged."
     if own.strategy == "none":
         return None, fresh, (
             "This run keeps the original prompts (strategy none): it is what the rewrites of"
             " others are compared with. Choose a run that rewrites."
+        )  # fmt: skip
+    if fresh is None and fresh_for(arms, None):
+        return None, None, (
+            f"The fresh rollouts of the originals are not {own.n} a prompt, as those of the"
+            " rewrites are. A run of the strategy none with as many gives a fair comparison."
         )  # fmt: skip
     if fresh is None:
         return None, None, (

@@ -20,6 +20,7 @@ from alignment.method.set_ceiling import (
     GradeShares,
     PromptNumbers,
     SetCurves,
+    are_grades,
     grade_shares,
     levels_of,
     pooled_volume,
@@ -87,19 +88,29 @@ class BeforeAfter:
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """A run's round that rewrote what the same stage of mining found."""
+    """A run's round that rewrote what the same stage of mining found. n: rollouts a prompt."""
 
     name: str
     strategy: str
     run_id: int
     sampling_id: int
+    n: int
 
 
 def mining_side(mine: Stage, bars: int, line: int, kind: str = "") -> tuple[Side, tuple[str, ...]]:
     """The mining sample's curves and grades, and the names of the levels."""
     scores = _scores(sample_of(mine).sampling.pk, _key(judges_of(mine)), kind)
-    _, names = levels_of(scores.dims[bars], scores.raw[:, bars])
-    return _side("mining sample", scores, bars, line), names
+    graded = _are_graded(mine, bars, kind)
+    _, names = levels_of(scores.dims[bars], scores.raw[:, bars], graded)
+    return _side("mining sample", scores, bars, line, graded), names
+
+
+def _are_graded(mine: Stage, bars: int, kind: str) -> bool:
+    """Whether every score on the dimension is a grade: the mining sample's and all arms'."""
+    key = _key(judges_of(mine))
+    samplings = [sample_of(mine).sampling.pk, *(arm.sampling_id for arm in arms_of(mine))]
+    every = (_scores(pk, key, kind) for pk in samplings)
+    return all(are_grades(scores.dims[bars], scores.raw[:, bars]) for scores in every)
 
 
 def kinds_of(mine: Stage) -> list[str]:
@@ -123,9 +134,17 @@ def arms_of(mine: Stage) -> list[Arm]:
                     strategy=own["rewrite"].config["rewrite"]["strategy"],
                     run_id=stage.run_id,
                     sampling_id=resample.source.sampling.pk,
+                    n=resample.config["sample"]["n"],
                 )
             )
     return found
+
+
+def fresh_for(arms: Iterable[Arm], own: Arm | None) -> Arm | None:
+    """The arm of fresh originals, as many a prompt as the arm's own rollouts where there is one:
+    at unequal numbers nothing is compared. Without an arm of one's own, any."""
+    fresh = [arm for arm in arms if arm.strategy == "none"]
+    return next((arm for arm in fresh if own is None or arm.n == own.n), None)
 
 
 def before_after(
@@ -144,10 +163,11 @@ def before_after(
     frozen = PooledVolume.objects.filter(mine=mine.source).first()
     pooled = [frozen.volumes.get(str(k)) for k in parents] if frozen else _pooled(every, parents)
     first, second = (_numbers(scores, parents, m, pooled) for scores in (one, two))
-    _, names = levels_of(one.dims[bars], np.concatenate([one.raw[:, bars], two.raw[:, bars]]))
+    graded = _are_graded(mine, bars, kind)
+    _, names = levels_of(one.dims[bars], one.raw[:, bars], graded)
     return BeforeAfter(
-        before=_side("originals, sampled afresh", one, bars, line),
-        after=_side(f"rewrites ({after.strategy})", two, bars, line),
+        before=_side("originals, sampled afresh", one, bars, line, graded),
+        after=_side(f"rewrites ({after.strategy})", two, bars, line, graded),
         prompts=len(parents),
         m=m,
         changes=_changes(first, second, np.array(parents)),
@@ -171,9 +191,9 @@ def _least(scores: SampledScores) -> int:
     return int(np.unique(scores.prompt, return_counts=True)[1].min())
 
 
-def _side(name: str, scores: SampledScores, bars: int, line: int) -> Side:
+def _side(name: str, scores: SampledScores, bars: int, line: int, graded: bool) -> Side:
     judged = PromptScores(dims=scores.dims, raw=scores.raw)
-    level, names = levels_of(scores.dims[bars], scores.raw[:, bars])
+    level, names = levels_of(scores.dims[bars], scores.raw[:, bars], graded)
     known = (level >= 0) & judged.valid[:, line]
     n = int(np.unique(scores.prompt, return_counts=True)[1].max(initial=0))
     prompt = _index(scores.prompt)

@@ -30,7 +30,8 @@ SEED_IN_NAME = re.compile(r"[ _-]*seed[ _-]*\d+", re.IGNORECASE)
 @dataclass(frozen=True, kw_only=True)
 class CompareArm:
     """Evaluations of one method at one setting after one round, by seed. share: of the pairs that
-    it was trained on; key: equal for arms that differ in nothing else."""
+    it was trained on; start: the key of the arm of its start policy, empty for imported ones;
+    sweep: equal for arms that differ in their share alone."""
 
     name: str
     evaluations: dict[int, Evaluation]
@@ -38,6 +39,7 @@ class CompareArm:
     prompts: str
     round: int
     config: str
+    start: str
     share: float
     sweep: str
 
@@ -85,13 +87,15 @@ def compare_page(project: Project, asked: Mapping[str, str]) -> ComparePage:
         problem = "No evaluation is finished yet."
         return _page(project, choices, None, problem=problem)
     alike = [a for a in choices if (a.judged, a.prompts) == (base.judged, base.prompts)]
+    reference = next((a for a in alike if a.round == 0 and a.config == base.start), None)
+    first = [base] if reference is None or reference is base else [base, reference]
     same = [a for a in alike if set(a.evaluations) == set(base.evaluations)]
-    shown = [base, *(a for a in same if a is not base)][:MOST_ARMS]
+    shown = [*first, *(a for a in same if a not in first)][:MOST_ARMS]
     left_out = [a.name for a in alike if a not in shown]
-    reference = next((a for a in shown if a.round == 0), None)
+    seeds = sorted(base.evaluations)
     try:
         found = compare(
-            {a.name: [a.evaluations[s] for s in sorted(a.evaluations)] for a in reversed(shown)},
+            {a.name: [a.evaluations[s] for s in seeds] for a in reversed(shown)},
             base=base.name,
             reference=reference.name if reference else None,
         )
@@ -165,6 +169,7 @@ def _arm(name: str, config: str, number: int, own: list[Evaluation]) -> CompareA
         prompts=_sets(whole["evaluate"]) if whole else "imported",
         round=number,
         config=config,
+        start=_start_key(whole) if whole else "",
         share=float(train.get("pairs_share", 1.0)),
         sweep=json.dumps(rest, sort_keys=True),
     )
@@ -179,9 +184,14 @@ def _sets(evaluate: Mapping[str, Any]) -> str:
 def _key(stage: Stage) -> str:
     """Equal for runs that differ in their seed alone; a start policy's by what evaluates it."""
     config = {**stage.run.config, "seed": 0}
-    if stage.round == 0:
-        config = {name: config[name] for name in ("policy", "evaluate")}
-    return json.dumps(config, sort_keys=True)
+    return json.dumps(config, sort_keys=True) if stage.round else _start_key(config)
+
+
+def _start_key(config: Mapping[str, Any]) -> str:
+    """Equal for runs whose start policy is the same, and evaluated alike."""
+    evaluate = {**config["evaluate"], "compare": {}}
+    facts = {"policy": config["policy"], "evaluate": evaluate, "sample": config["sample"]}
+    return json.dumps(facts, sort_keys=True)
 
 
 def _name(evaluation: Evaluation, taken: set[str]) -> str:
@@ -211,19 +221,22 @@ def _tax(
         return None, []
     config = stage.run.config
     own = {a.round: a for a in choices if a.config == base.config}
-    start = next((a for a in choices if a.round == 0 and a.judged == base.judged), None)
+    start = next((a for a in choices if a.round == 0 and a.config == base.start), None)
     rounds = [start, *(own.get(i) for i in range(1, len(config["rounds"]) + 1))]
     if any(arm is None for arm in rounds):
         return None, []
-    means = [_means(arm, names) for arm in rounds if arm]
+    seeds = set.intersection(*(set(arm.evaluations) for arm in rounds if arm))
+    if not seeds:
+        return None, []
+    means = [_means(arm, names, sorted(seeds)) for arm in rounds if arm]
     focus = [r["focus"] for r in config["rounds"]]
     aligned = [list(names).index(f) if f in names else None for f in focus]
     told = [f"round {i}: {f or 'all at once'}" for i, f in enumerate(focus, 1)]
     return alignment_tax(means, aligned), told
 
 
-def _means(arm: CompareArm, names: Sequence[str]) -> list[float | None]:
-    alone = compare({arm.name: list(arm.evaluations.values())}, base=arm.name)
+def _means(arm: CompareArm, names: Sequence[str], seeds: Sequence[int]) -> list[float | None]:
+    alone = compare({arm.name: [arm.evaluations[s] for s in seeds]}, base=arm.name)
     return [alone.arms[0].rewards[name].value for name in names]
 
 

@@ -112,12 +112,12 @@ def test_shares_of_all_rollouts_are_means_over_prompts() -> None:
 
 
 def test_levels_are_whole_grades_or_parts_of_the_reward() -> None:
-    level, names = levels_of(HELPFUL, np.array([1.0, 5.0, NONE]))
+    level, names = levels_of(HELPFUL, np.array([1.0, 5.0, NONE]), graded=True)
     assert level.tolist() == [0, 4, -1] and names == ("1", "2", "3", "4", "5")
-    level, names = levels_of(HELPFUL, np.array([1.5, 5.0, NONE, 3.0]))
+    level, names = levels_of(HELPFUL, np.array([1.5, 5.0, NONE, 3.0]), graded=False)
     assert level.tolist() == [0, 4, -1, 2] and names[0] == "0 to 0.2"
     cost = Dimension(name="cost", scale_low=0, scale_high=2, bar=1, higher_is_better=False)
-    level, names = levels_of(cost, np.array([0.0, 2.0, NONE]))
+    level, names = levels_of(cost, np.array([0.0, 2.0, NONE]), graded=True)
     assert level.tolist() == [2, 0, -1] and names == ("2", "1", "0")
 
 
