@@ -125,6 +125,8 @@ TEMPLATES = [
 
 DATABASE_URL = os.environ.get("DATABASE_URL")
 DATABASES = {"default": _database(DATABASE_URL or location(BASE_DIR).url)}
+# Where the embedded database's reserve of disk is kept; others are their operators' to watch.
+RESERVE = None if DATABASE_URL else location(BASE_DIR).data.parent
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL") or "filesystem://localhost//"

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from celery import shared_task
+from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 from psycopg.errors import DiskFull
 
@@ -22,6 +23,7 @@ from alignment import lifecycle
 from alignment.method.errors import MoraError
 from alignment.method.plan import VERSIONS
 from alignment.models import Chunk, Stage, Status
+from mora_web.embedded import reserve
 from workers import claims, presence, slots, stages, trials  # noqa: F401 (signals and tasks)
 from workers.child import ChildDied, Stopped
 from workers.watch import Watch
@@ -77,8 +79,10 @@ def begin(stage: Stage) -> None:
             lifecycle.move(stage, Status.RUNNING)
             if not stage.chunks.exclude(state=Chunk.State.DONE).exists():
                 stages.finish(stage)
-    except (OperationalError, InterfaceError):
-        raise
+    except (OperationalError, InterfaceError) as error:
+        if not _disk_is_full(error):
+            raise
+        fail_on_full_disk(stage.pk)
     except Exception as error:
         fail(stage.pk, error)
 
@@ -105,7 +109,7 @@ def work_on(claim: claims.Claim, slot: slots.Slot) -> None:
     except (OperationalError, InterfaceError) as error:
         slot.end_children()  # one may be in the middle of a call that nobody waits for
         if _disk_is_full(error):
-            fail(stage.pk, MoraError(DISK_FULL))
+            fail_on_full_disk(stage.pk)
         _give_back(claim)
         if not _disk_is_full(error):
             raise
@@ -141,6 +145,13 @@ def _patiently(call: Callable[[], None], seconds: float) -> None:
 
 def _disk_is_full(error: Exception) -> bool:
     return isinstance(error.__cause__, DiskFull)
+
+
+def fail_on_full_disk(stage_id: int) -> None:
+    """Fail the stage for want of disk, which takes a little disk itself."""
+    if settings.RESERVE is not None:
+        reserve.give_up(settings.RESERVE)
+    fail(stage_id, MoraError(DISK_FULL))
 
 
 def fail(stage_id: int, error: Exception) -> None:

@@ -198,7 +198,8 @@ class Striker:
     def _broken_checkpoint(self, run: Run) -> int | None:
         """Damage the newest checkpoint of the training that runs, then kill its process."""
         folder = Path(settings.ARTIFACTS) / "runs" / str(run.pk)
-        files = sorted(folder.glob("stage-*/checkpoints-*/checkpoint-*/*"), key=os.path.getmtime)
+        kept = folder.glob("stage-*/attempt-*/checkpoints-*/checkpoint-*/*")
+        files = sorted(kept, key=os.path.getmtime)
         training = Chunk.objects.filter(stage__run=run, stage__kind="train", state="claimed")
         if not files or not training.exists():
             return None

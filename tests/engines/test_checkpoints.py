@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.engines.checkpoints import newest, seal
+from workers.engines.checkpoints import inherit, newest, seal
 
 
 def checkpoint(folder: Path, step: int) -> Path:
@@ -52,3 +52,22 @@ def test_sealing_keeps_the_two_newest(tmp_path: Path) -> None:
     for step in (2, 4, 6):
         seal(checkpoint(tmp_path, step))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-4", "checkpoint-6"]
+
+
+def test_an_attempt_begins_with_a_copy_of_the_newest_whole_checkpoint(tmp_path: Path) -> None:
+    first, second = (tmp_path / f"attempt-{i}" / "checkpoints-k" for i in (1, 2))
+    seal(checkpoint(first, 4))
+    seal(checkpoint(second, 8))
+    checkpoint(second, 12)  # never sealed
+    own = tmp_path / "attempt-3"
+    (own / "checkpoints-k" / "checkpoint-99").mkdir(parents=True)  # not this attempt's
+    inherit(tmp_path, own)
+    assert newest(own / "checkpoints-k") == own / "checkpoints-k" / "checkpoint-8"
+    assert list(tmp_path.iterdir()) == [own], "what a stale trainer writes to is left to it"
+    inherit(tmp_path, tmp_path / "attempt-4")
+    assert newest(tmp_path / "attempt-4" / "checkpoints-k") is not None
+
+
+def test_without_an_earlier_attempt_there_is_nothing_to_inherit(tmp_path: Path) -> None:
+    inherit(tmp_path / "none", tmp_path / "none" / "attempt-1")
+    assert not (tmp_path / "none").exists()

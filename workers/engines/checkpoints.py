@@ -4,6 +4,7 @@ The trainer writes a checkpoint file by file, so a kill leaves one half-written;
 written last and durably. Standard library only.
 """
 
+import contextlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -27,6 +28,24 @@ def seal(checkpoint: Path) -> None:
         shutil.rmtree(old)
 
 
+def inherit(attempts: Path, own: Path) -> None:
+    """Begin an attempt's folder with a copy of the newest whole checkpoint of the others, and
+    remove those. A trainer may still be writing to them, so only the copy is trusted."""
+    shutil.rmtree(own, ignore_errors=True)
+    others = [path for path in attempts.glob("attempt-*") if path != own]
+    found = [path for other in others for path in other.glob("checkpoints-*/checkpoint-*")]
+    for checkpoint in sorted(found, key=_step, reverse=True):
+        copy = own / checkpoint.parent.name / checkpoint.name
+        with contextlib.suppress(OSError):  # gone meanwhile
+            shutil.copytree(checkpoint, copy)
+        if _is_whole(copy):
+            sync(copy)
+            break
+        shutil.rmtree(copy, ignore_errors=True)
+    for other in others:
+        shutil.rmtree(other, ignore_errors=True)
+
+
 def newest(folder: Path) -> Path | None:
     """The newest checkpoint whose every file is as sealed; broken ones are removed."""
     for checkpoint in _newest_first(folder):
@@ -38,7 +57,11 @@ def newest(folder: Path) -> Path | None:
 
 def _newest_first(folder: Path) -> Iterator[Path]:
     found = [path for path in folder.glob("checkpoint-*") if path.is_dir()]
-    return iter(sorted(found, key=lambda path: -int(path.name.partition("-")[2])))
+    return iter(sorted(found, key=_step, reverse=True))
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.partition("-")[2])
 
 
 def _is_whole(checkpoint: Path) -> bool:

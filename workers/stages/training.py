@@ -1,6 +1,7 @@
 """Train: DPO with LoRA from the round's policy, which is also the reference.
 
-One chunk. Its work folder survives attempts, so a redone chunk resumes from its last checkpoint.
+One chunk. Every attempt at it has a work folder of its own, for a trainer whose worker was paused
+past its lease may still be writing to another; it goes on from a copy of the last checkpoint.
 Metrics are rows as they come, each under the claim's fence.
 """
 
@@ -17,6 +18,7 @@ from alignment import lifecycle
 from alignment.method.seeds import seed_of
 from alignment.models import Pair, Policy, Prompt, Stage, TrainingStep
 from workers import claims, specs
+from workers.engines import checkpoints
 from workers.stages import margins
 from workers.stages.job import ChunkPlan, Job, Outcome, Write, before, policy_before
 from workers.stages.sampling import approved
@@ -43,9 +45,11 @@ def steps_of(stage: Stage) -> int:
 def work(job: Job) -> Write:
     stage = job.stage
     start = policy_before(stage)
-    folder = Path("runs") / str(stage.run_id) / f"stage-{stage.position}"
+    attempts = Path("runs") / str(stage.run_id) / f"stage-{stage.position}"
     if not stage.training_steps.exists():  # what lies there is not this stage's
-        shutil.rmtree(settings.ARTIFACTS / folder, ignore_errors=True)
+        shutil.rmtree(settings.ARTIFACTS / attempts, ignore_errors=True)
+    folder = attempts / f"attempt-{job.claim.fence}"
+    checkpoints.inherit(settings.ARTIFACTS / attempts, settings.ARTIFACTS / folder)
     found = before(stage, "pair").source.pairs.select_related("prompt", "chosen", "rejected")
     ordered = found.order_by("prompt__key", "chosen__index", "rejected__index")
     pairs = pairs_to_train_on(stage, ordered)

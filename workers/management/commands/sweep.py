@@ -5,9 +5,11 @@ import signal
 import threading
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, InterfaceError, connection
 
+from mora_web.embedded import reserve
 from workers import sweeper
 
 log = logging.getLogger(__name__)
@@ -22,6 +24,8 @@ class Command(BaseCommand):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: over.set())
         while not over.wait(SWEEP_SECONDS):
+            if settings.RESERVE is not None:
+                reserve.keep(settings.RESERVE)
             try:
                 sweeper.sweep()
             except (DatabaseError, InterfaceError) as error:
