@@ -3,7 +3,9 @@ edited; what runs wrote can only be read, and status only moves by the lifecycle
 
 from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
 from alignment import models
@@ -47,9 +49,20 @@ class ProjectAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     inlines = (MembershipInline, DimensionInline)
 
 
+class VersionedForm(forms.ModelForm):  # type: ignore[type-arg]
+    def _post_clean(self) -> None:
+        """What the service would refuse is said on the form."""
+        super()._post_clean()  # type: ignore[misc]
+        try:
+            judges.check_change(self.instance)
+        except ValidationError as error:
+            self.add_error(None, error)
+
+
 class Versioned(admin.ModelAdmin):  # type: ignore[type-arg]
     """Rows whose every change is a new version, which their service sees to."""
 
+    form = VersionedForm
     readonly_fields = ("version",)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:

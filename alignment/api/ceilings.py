@@ -63,7 +63,6 @@ def replay_thresholds(
     """What other mining thresholds would have said of the round's stored scores; what is not given
     is as the round ran it, and so is a judge's noise while `spread_above` is."""
     stage = _stage(run_for(request.auth, run_id), round)
-    ran = stage.config["mine"]
     given = {
         "rule": rule,
         "attained_at": attained_at,
@@ -71,8 +70,8 @@ def replay_thresholds(
         "min_valid": min_valid,
         "spread_above": spread_above,
     }
-    asked = {**ran, **{name: value for name, value in given.items() if value is not None}}
-    return asdict(replay(stage, parse_rule(asked, ran, stage.config["dimensions"])))
+    changed = {name: value for name, value in given.items() if value is not None}
+    return asdict(replay(stage, parse_rule({**stage.config["mine"], **changed}, stage)))
 
 
 @router.get("/runs/{run_id}/ceiling", response=CeilingOut)

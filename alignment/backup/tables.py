@@ -8,12 +8,10 @@ from contextlib import contextmanager
 from typing import IO
 
 from django.apps import apps
-from django.core.management.color import no_style
 from django.db import connection, transaction
 from django.db.migrations.exceptions import IrreversibleError
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
-from django.db.models import Model
 
 from alignment.method.errors import MoraError
 
@@ -65,16 +63,25 @@ def empty() -> None:
 
 
 def count_on() -> None:
-    """Let the tables number new rows after the restored ones."""
+    """Let the tables number new rows after the restored ones.
+
+    A sequence is only ever moved on: the move outlasts a transaction that is rolled back.
+    """
     present = set(connection.introspection.table_names())
-    models: list[type[Model]] = [
-        model
-        for model in apps.get_models(include_auto_created=True)
-        if model._meta.db_table in present
-    ]
     with connection.cursor() as cursor:
-        for statement in connection.ops.sequence_reset_sql(no_style(), models):
-            cursor.execute(statement)
+        for model in apps.get_models(include_auto_created=True):
+            table, key = model._meta.db_table, model._meta.auto_field
+            if table not in present or key is None:
+                continue
+            column = key.column
+            cursor.execute("SELECT pg_get_serial_sequence(%s, %s)", [table, column])
+            (sequence,) = cursor.fetchone()
+            largest = f"SELECT coalesce(max({_quoted([column])}), 1) FROM {_quoted([table])}"
+            reached = f"SELECT last_value FROM {sequence}"
+            cursor.execute(
+                f"SELECT setval(%s, greatest(({largest}), ({reached})))",
+                [sequence],
+            )
 
 
 def applied() -> list[list[str]]:

@@ -6,7 +6,7 @@ there is a list of messages, or one text for a model without a chat template.
 
 import re
 from hashlib import sha256
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -38,6 +38,14 @@ def fill(template: str, **values: str) -> str:
     One pass: braces in a value are text.
     """
     return _SLOT.sub(lambda slot: values.get(slot[1], slot[0]), template)
+
+
+def distinct(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object of a reply; raises ValueError where it names a field twice."""
+    found = dict(fields)
+    if len(found) < len(fields):
+        raise ValueError("a field is named twice")
+    return found
 
 
 def slots(template: str) -> set[str]:

@@ -213,9 +213,11 @@ def parse_rubric(settings: RubricSettings, dimension: Dimension, reply: str) -> 
 
 def _json_score(reply: str) -> tuple[float | None, str]:
     try:
-        found = json.loads(reply)
-    except (ValueError, RecursionError):
+        found = json.loads(reply, object_pairs_hook=chat.distinct)
+    except (json.JSONDecodeError, RecursionError):
         return None, "the reply is not JSON"
+    except ValueError as error:
+        return None, f"of the reply, {error}"
     if not isinstance(found, dict) or not {"score"} <= set(found) <= {"score", "reason"}:
         return None, "the reply is not an object with a score and perhaps a reason"
     score, reason = found["score"], found.get("reason", "")

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from alignment.method.ceiling import default_min_valid
 from alignment.method.records import (
     DECIMALS,
     Bools,
@@ -109,10 +110,15 @@ class Tally:
     reached: Bools
 
 
-def rule_of(settings: Mapping[str, Any], dimensions: Sequence[str]) -> MiningRule:
-    """The rule of a run's settings: a dimension whose judge's noise is known has that threshold."""
+def rule_of(settings: Mapping[str, Any], dimensions: Sequence[str], n: int) -> MiningRule:
+    """The rule of a run's settings: a dimension whose judge's noise is known has that threshold.
+
+    n: rollouts a prompt that were asked for, of which some may not have come.
+    """
     own = {name: value for name, value in settings.items() if name != "noise"}
     rule = MiningRule(**own)
+    if rule.min_valid is None:
+        rule = replace(rule, min_valid=default_min_valid(n))
     if not (noise := settings.get("noise")):
         return rule
     above = tuple(noise.get(name, rule.spread_above) for name in dimensions)

@@ -70,7 +70,7 @@ def parse_preference(settings: RubricSettings, reply: str) -> Judgement:
 
 def _json_choice(reply: str) -> tuple[object, str]:
     try:
-        found = json.loads(reply)
+        found = json.loads(reply, object_pairs_hook=chat.distinct)
     except (ValueError, RecursionError):
         return None, ""
     if not isinstance(found, dict) or not {"better"} <= set(found) <= {"better", "reason"}:

@@ -4,6 +4,7 @@ Settings are a JSON object that the engine's class in `alignment.method` validat
 leave out is written in, so that a row shows all of it. A change makes a new version.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings as console
@@ -32,6 +33,9 @@ JUDGE_SETTINGS: dict[str, type[Frozen]] = {
     "pattern": PatternSettings,
     "mc2": Mc2Settings,
 }
+
+
+HARMLESS = "harmless"
 
 
 class Judge(models.Model):
@@ -111,6 +115,20 @@ class Judge(models.Model):
         """Whether it can tell the harm of a prompt's own text."""
         harm_guard = self.engine == self.Engine.GUARD and self.settings.get("reads") == "harm"
         return bool(self.prompt_rule or self.settings.get("prompt_template") or harm_guard)
+
+    @property
+    def private_texts(self) -> list[str]:
+        """What its model is told, which no rewrite may show."""
+        names = ("system", "template", "prompt_template", "pair_template")
+        return [text for name in names if (text := self.settings.get(name))]
+
+
+def harm_judge(judges: Iterable[Judge]) -> Judge | None:
+    """Who tells the harm of a prompt's own text: the harmless judge; of a project without that
+    dimension, the first judge that can."""
+    able = [judge for judge in judges if judge.scores_prompts]
+    harmless = [judge for judge in able if judge.dimension.name == HARMLESS]
+    return next(iter(harmless or able), None)
 
 
 class Rewriter(models.Model):

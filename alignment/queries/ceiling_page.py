@@ -26,7 +26,7 @@ from alignment.queries.ceilings import (
     kinds_of,
     mining_side,
 )
-from alignment.queries.replay import Replay, replay
+from alignment.queries.replay import Replay, asked_n, replay
 
 RULE = ("rule", "attained_at", "joint_at_most", "min_valid", "spread_above")
 
@@ -96,17 +96,19 @@ def mined_stages(project: Project) -> list[Stage]:
     return list(found.order_by("-run_id", "round")[:200])
 
 
-def parse_rule(asked: Mapping[str, Any], ran: Mapping[str, Any], names: list[str]) -> MiningRule:
+def parse_rule(asked: Mapping[str, Any], mine: Stage) -> MiningRule:
     """A mining rule from untrusted values; empty ones take their default. Raises MoraError.
 
-    ran: the settings of the rule that ran, whose judges' noise holds as long as its threshold for
-    the other dimensions does.
+    The noise of the judges of the rule that ran holds as long as its threshold for the other
+    dimensions does.
     """
+    ran = mine.config["mine"]
     given = {k: asked[k] for k in RULE if asked.get(k) not in (None, "")}
     try:
         found = MiningConfig.model_validate(given).model_dump()
         kept = found["spread_above"] == ran.get("spread_above")
-        return rule_of({**found, "noise": ran.get("noise", {}) if kept else {}}, names)
+        noise = ran.get("noise", {}) if kept else {}
+        return rule_of({**found, "noise": noise}, mine.config["dimensions"], asked_n(mine))
     except ValidationError as error:
         told = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise MoraError("; ".join(told)) from error
@@ -150,8 +152,7 @@ def _chosen(asked: str | None, names: list[str], usual: str) -> str:
 
 def _replayed(stage: Stage, rule: Mapping[str, Any]) -> tuple[list[str], Replay | None]:
     try:
-        asked = parse_rule(rule, stage.config["mine"], stage.config["dimensions"])
-        return [], replay(stage, asked)
+        return [], replay(stage, parse_rule(rule, stage))
     except MoraError as error:
         return [str(error)], None
 

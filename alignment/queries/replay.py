@@ -47,7 +47,8 @@ def replay(stage: Stage, rule: MiningRule) -> Replay:
     if stage.status != Status.SUCCEEDED or not stage.fingerprint:
         raise MoraError("this round's scores are not complete; wait until mining has ended")
     counted = tally_of(stage)
-    ran = decide(counted, rule_of(stage.config["mine"], stage.config["dimensions"]))
+    settings, names = stage.config["mine"], stage.config["dimensions"]
+    ran = decide(counted, rule_of(settings, names, asked_n(stage)))
     try:
         asked = decide(counted, rule)
     except ValueError as error:
@@ -74,6 +75,11 @@ def sample_of(mine: Stage) -> Stage:
     """Where the rollouts lie that the stage of mining read."""
     found = Stage.objects.filter(run=mine.run_id, round=mine.round, kind="sample")
     return found.select_related("reused_from").get().source
+
+
+def asked_n(mine: Stage) -> int:
+    """Rollouts a prompt that the round's sampling was asked for."""
+    return int(sample_of(mine).config["sample"]["n"])
 
 
 def judges_of(mine: Stage) -> list[Judge]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Count, F, Q, QuerySet
 from django.db.models.functions import Now
 
@@ -25,6 +26,7 @@ from alignment.models import (
     Worker,
 )
 from alignment.queries.stages import note_on, yields
+from mora_web.embedded import reserve
 
 LOG_LINES = 200
 HELD = (Status.PENDING, Status.QUEUED, Status.WAITING)
@@ -91,6 +93,7 @@ class RunState:
     yields: list[tuple[str, list[int | None]]]
     log: list[LogLine]
     failed: Stage | None
+    disk_is_full: bool
 
     @property
     def live(self) -> bool:
@@ -139,6 +142,7 @@ def run_state(run_id: int) -> RunState:
         yields=yields(stages),
         log=log_tail(run),
         failed=failed,
+        disk_is_full=settings.RESERVE is not None and reserve.is_full(settings.RESERVE),
     )
 
 

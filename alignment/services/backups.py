@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -121,7 +122,7 @@ def restore_backup(path: Path, *, overwrite: bool = False) -> Backup:
             with transaction.atomic():
                 tables.empty()
             tables.go_to(wanted)
-        with transaction.atomic():
+        with _swapped_back_on_error(), transaction.atomic():
             _fill(found)
             _swap_artifacts(aside)
     finally:
@@ -169,12 +170,28 @@ def _fill(found: archive.Archive) -> None:
 
 def _swap_artifacts(aside: Path) -> None:
     """Put the unpacked folder in the artifacts' place; what was there is kept beside it."""
-    current = settings.ARTIFACTS
-    if current.exists():
-        kept = current.with_name(current.name + ".before-restore")
-        shutil.rmtree(kept, ignore_errors=True)
-        current.rename(kept)
+    current, kept = settings.ARTIFACTS, _kept()
+    shutil.rmtree(kept, ignore_errors=True)
+    current.mkdir(parents=True, exist_ok=True)
+    current.rename(kept)
     aside.rename(current)
+
+
+def _kept() -> Path:
+    return Path(settings.ARTIFACTS).with_name(settings.ARTIFACTS.name + ".before-restore")
+
+
+@contextmanager
+def _swapped_back_on_error() -> Iterator[None]:
+    """Artifacts that were swapped for a transaction that then failed are put back."""
+    before = settings.ARTIFACTS.stat().st_ino if settings.ARTIFACTS.exists() else None
+    try:
+        yield
+    except BaseException:
+        if before is not None and _kept().exists() and _kept().stat().st_ino == before:
+            shutil.rmtree(settings.ARTIFACTS, ignore_errors=True)
+            _kept().rename(settings.ARTIFACTS)
+        raise
 
 
 def _told(path: Path, facts: dict[str, object], files: int) -> Backup:

@@ -12,7 +12,18 @@ from django.db.models.functions import Now
 from alignment import dispatch
 from alignment.method.errors import MoraError
 from alignment.method.judging import Reference
-from alignment.models import Judge, JudgeTrial, Project, Rewriter, Role, Rollout, Sampling
+from alignment.models import (
+    ENDED,
+    Judge,
+    JudgeTrial,
+    Project,
+    Rewriter,
+    Role,
+    Rollout,
+    Run,
+    Sampling,
+    Status,
+)
 from alignment.permissions import require
 
 MOST_ITEMS, MOST_TEXT, MOST_REPEATS = 2000, 100_000, 10
@@ -31,10 +42,35 @@ def save(row: Judge | Rewriter) -> None:
     row.full_clean()
     with transaction.atomic():
         if row.pk is not None:
-            known = type(row).objects.select_for_update().get(pk=row.pk)
-            changed = _what_counts(known) != _what_counts(row)
-            row.version = known.version + changed
+            type(row).objects.select_for_update().get(pk=row.pk)
+            check_change(row)
+            known = type(row).objects.get(pk=row.pk)
+            row.version = known.version + (_what_counts(known) != _what_counts(row))
         row.save()
+
+
+def check_change(row: Judge | Rewriter) -> None:
+    """Raises ValidationError where a run under way is at work with what a change would alter."""
+    known = type(row).objects.filter(pk=row.pk).first()
+    if known is None or _what_counts(known) == _what_counts(row):
+        return
+    if run := _live_run_of(known):
+        raise ValidationError(
+            f"run {run} is at work with {known}: change it when the run has ended, or make another"
+        )
+
+
+def _live_run_of(row: Judge | Rewriter) -> Run | None:
+    """A run under way that names the judge or rewriter; a change would split its results."""
+    under_way = row.project.runs.exclude(status__in=(*ENDED, Status.PENDING))
+    for run in under_way:
+        named = [run.config["judges"], run.config["evaluate"]["judges"]]
+        named.append(run.config["evaluate"].get("compare", {}))
+        judges = {name for chosen in named for name in chosen.values()}
+        rewriter = run.config["rewrite"]["rewriter"]
+        if row.name in (judges if isinstance(row, Judge) else {rewriter}):
+            return run
+    return None
 
 
 def _what_counts(row: Judge | Rewriter | Any) -> tuple[Any, ...]:

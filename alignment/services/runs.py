@@ -9,9 +9,11 @@ from pydantic import ValidationError
 
 from alignment import lifecycle
 from alignment.method import plan
+from alignment.method.ceiling import default_min_valid
 from alignment.method.config import RunConfig
 from alignment.method.errors import MoraError
 from alignment.models import ENDED, Judge, Project, Prompt, Role, Run, Stage, Status
+from alignment.models.judges import harm_judge
 from alignment.permissions import require
 from alignment.services.readiness import (
     COMPARISON,
@@ -131,6 +133,12 @@ def check_config(project: Project, config: RunConfig) -> None:
             errors[path] = f"no prompt set {name!r} with prompts in it; import one"
         elif path.startswith("rounds.") and name in config.evaluate.every_set:
             errors[path] = f"{name!r} is held out for evaluation, so nothing is left to mine in it"
+    needed = config.mine.min_valid or default_min_valid(config.sample.n)
+    if needed > config.sample.n:
+        errors["mine.min_valid"] = (
+            f"a verdict needs {needed} valid rollouts of a prompt, but N is {config.sample.n}, so"
+            " nothing could be mined: raise N or lower this"
+        )
     if len(config.dimensions) < 2:
         errors["dimensions"] = "mining needs two dimensions or more"
     if errors:
@@ -173,8 +181,19 @@ def _seeds(project: Project, set_name: str) -> "Any":
 def warnings(project: Project, config: RunConfig) -> list[str]:
     """What a researcher should know before starting: evaluation judges that also pair, by name or
     as the same rule or model under another name."""
-    found = []
-    family = {judge.name: _family(judge) for judge in project.judges.all()}
+    judges = {judge.name: judge for judge in project.judges.select_related("dimension")}
+    found = [
+        f"{dimension}: judge {name!r} is kept for evaluation, but mines and pairs"
+        for dimension, name in config.judges.items()
+        if judges[name].use == Judge.Use.EVALUATION
+    ]
+    written = config.rewrite.strategy != "none"
+    if written and harm_judge(judges[name] for name in config.judges.values()) is None:
+        found.append(
+            "no judge of the run can tell the harm of a prompt, so rewrites are not checked for"
+            " added harm: give the harmless judge a prompt_template"
+        )
+    family = {name: _family(judge) for name, judge in judges.items()}
     pairing = {family.get(name): name for name in config.judges.values()}
     asked = [*config.evaluate.judges.items(), *config.evaluate.compare.items()]
     for dimension, name in dict.fromkeys(asked):
@@ -190,4 +209,5 @@ def warnings(project: Project, config: RunConfig) -> list[str]:
 def _family(judge: Judge) -> str:
     """What a judge judges with: its rule or its model, whatever its name; empty for neither."""
     model = judge.settings.get("model", "")
-    return judge.rule or str(model.get("model", "") if isinstance(model, dict) else model)
+    named = model.get("model", "") if isinstance(model, dict) else model
+    return judge.rule or str(named or judge.settings.get("pattern", ""))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 SIZE = 32 * 2**20  # bytes; PostgreSQL's log alone grows by 16 MB at a time
 ROOM = 4 * SIZE
+LEAST = 2**20
 NAME = "reserve"
 
 
@@ -18,6 +19,11 @@ def keep(folder: Path) -> None:
         if not reserve.exists() and shutil.disk_usage(folder).free >= ROOM:
             with reserve.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, SIZE)
+
+
+def is_full(folder: Path) -> bool:
+    """Whether the disk has no room left for the database."""
+    return folder.exists() and shutil.disk_usage(folder).free < LEAST
 
 
 def give_up(folder: Path) -> None:

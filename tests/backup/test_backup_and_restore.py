@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.models.functions import Now
 from pytest_django.fixtures import Settings
 
@@ -176,3 +176,28 @@ def test_what_lies_outside_the_artifacts_is_named(run: Run, tmp_path: Path) -> N
     assert made.outside == (f"start of sandbox: {tmp_path}/elsewhere",)
     with pytest.raises(MoraError, match=r"backup.tar exists; choose another name"):
         make_backup(tmp_path / "backup.tar")
+
+
+@pytest.mark.parametrize("at", ["_swap_artifacts", "commit"])
+def test_a_restore_that_breaks_off_leaves_what_was_there(
+    run: Run, artifacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    made = make_backup(tmp_path / "early.tar")
+    Project.objects.create(name="Later", slug="later")
+    make_run(run.project, run.created_by, name="later")
+    (artifacts / "later").mkdir()
+    before = everything(artifacts)
+    swap = backups._swap_artifacts
+
+    def broken(aside: Path) -> None:
+        if at == "commit":
+            swap(aside)
+        raise OperationalError("the database went away")
+
+    monkeypatch.setattr(backups, "_swap_artifacts", broken)
+    with pytest.raises(OperationalError):
+        restore_backup(made.path, overwrite=True)
+    assert everything(artifacts) == before and (artifacts / "later").is_dir()
+    # The backup's smaller numbers are not given to new rows.
+    Project.objects.create(name="Another", slug="another")
+    make_run(run.project, run.created_by, name="another")

@@ -8,7 +8,8 @@ from django.core.exceptions import ValidationError
 from pytest_django import Settings
 
 from alignment.method.errors import MoraError
-from alignment.models import Judge, JudgeTrial, Project, Rewriter
+from alignment.models import Judge, JudgeTrial, Project, Rewriter, Run
+from alignment.models.judges import harm_judge
 from alignment.services import judges, readiness
 from tests.judges.conftest import MODEL, make_judge
 
@@ -116,3 +117,27 @@ def test_a_reward_model_gets_its_scale_once_from_a_finished_trial(
     assert reference["trial"] == trial.pk
     with pytest.raises(MoraError, match="has a reference already"):
         judges.fit_reference(trial=trial, by=ada)
+
+
+def test_a_judge_of_a_run_under_way_is_not_changed(judged: Project, ada: User) -> None:
+    rubric = judged.judges.get(engine="rubric")
+    names = {"helpful": rubric.name, "harmless": "sandbox-harmless"}
+    config = {"judges": names, "evaluate": {"judges": names}, "rewrite": {"rewriter": "sandbox"}}
+    run = Run.objects.create(project=judged, name="at work", config=config, status="running")
+    changed = {**rubric.settings, "parse": "first_line"}
+    with pytest.raises(MoraError, match="run at work is at work with rubric of helpful"):
+        judges.edit_settings(judge=rubric, settings=changed, by=ada)
+    assert Judge.objects.get(pk=rubric.pk).version == 1
+    Run.objects.filter(pk=run.pk).update(status="succeeded")
+    judges.edit_settings(judge=rubric, settings=changed, by=ada)
+    assert Judge.objects.get(pk=rubric.pk).version == 2
+
+
+def test_the_harmless_judge_tells_the_harm_of_prompts(judged: Project) -> None:
+    rubric = judged.judges.get(engine="rubric")
+    rubric.settings["prompt_template"] = "Is {prompt} helpful?"
+    harmless = judged.judges.get(name="sandbox-harmless")
+    assert harmless.scores_prompts and rubric.scores_prompts
+    assert harm_judge([rubric, harmless]) == harmless
+    assert harm_judge([rubric]) == rubric and harm_judge([]) is None
+    assert any("what the request is for" in text for text in rubric.private_texts)

@@ -172,6 +172,6 @@ def test_repeat_noise_is_the_deviation_of_one_reading() -> None:
 
 def test_a_judge_whose_noise_is_known_has_it_as_its_threshold() -> None:
     settings = {"rule": "flat", "spread_above": 0.05, "noise": {"harmless": 0.2}}
-    rule = rule_of(settings, ["helpful", "harmless"])
-    assert rule == MiningRule(rule="flat", spread_above=(0.05, 0.2))
-    assert rule_of({**settings, "noise": {}}, ["helpful"]).spread_above == 0.05
+    rule = rule_of(settings, ["helpful", "harmless"], 16)
+    assert rule == MiningRule(rule="flat", spread_above=(0.05, 0.2), min_valid=8)
+    assert rule_of({**settings, "noise": {}}, ["helpful"], 16).spread_above == 0.05

@@ -12,6 +12,7 @@ from alignment.method import ceiling
 from alignment.method.mining import MiningRule, mine_many
 from alignment.method.records import Dimension, PromptScores
 from alignment.method.set_ceiling import (
+    are_grades,
     grade_shares,
     levels_of,
     mean_best_of_curve,
@@ -119,6 +120,13 @@ def test_levels_are_whole_grades_or_parts_of_the_reward() -> None:
     cost = Dimension(name="cost", scale_low=0, scale_high=2, bar=1, higher_is_better=False)
     level, names = levels_of(cost, np.array([0.0, 2.0, NONE]), graded=True)
     assert level.tolist() == [2, 0, -1] and names == ("2", "1", "0")
+
+
+def test_half_grades_are_no_grades() -> None:
+    assert are_grades(HELPFUL, np.array([1.0, 5.0, NONE]))
+    assert not are_grades(HELPFUL, np.array([1.0, 3.5]))
+    wide = Dimension(name="wide", scale_low=0, scale_high=100, bar=50, higher_is_better=True)
+    assert not are_grades(wide, np.array([1.0]))
 
 
 def test_rows_by_prompt_are_in_the_order_of_the_prompts() -> None:

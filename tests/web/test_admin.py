@@ -73,3 +73,26 @@ def test_the_admin_is_for_operators_only(people: dict[str, User]) -> None:
     client = Client()
     client.force_login(people["owner"])
     assert client.get(reverse("admin:alignment_run_changelist")).status_code == 302
+
+
+def test_a_judge_that_a_run_is_at_work_with_is_not_changed(operator: Client, full: Run) -> None:
+    judge = full.project.judges.get(name=full.config["judges"]["helpful"])
+    address = reverse("admin:alignment_judge_change", args=[judge.pk])
+    values = {
+        "project": judge.project_id,
+        "dimension": judge.dimension_id,
+        "name": judge.name,
+        "engine": judge.engine,
+        "rule": "another",
+        "prompt_rule": "",
+        "settings": "{}",
+        "use": judge.use,
+    }
+    page = operator.post(address, values)
+    assert page.status_code == 200 and "is at work with" in page.content.decode()
+    judge.refresh_from_db()
+    assert (judge.rule, judge.version) == ("sandbox-helpful", 1)
+    assert (
+        operator.post(address, {**values, "rule": judge.rule, "use": "evaluation"}).status_code
+        == 302
+    )

@@ -151,3 +151,30 @@ def test_the_page_and_its_csv_show_it(
 def test_an_empty_project_says_so(researcher: Client, project: Project) -> None:
     text = researcher.get(reverse("compare", args=[project.slug])).content.decode()
     assert "Nothing to compare" in text
+
+
+def test_wins_and_tax_are_against_the_runs_own_start_policy(
+    project: Project, people: dict[str, User]
+) -> None:
+    rounds = [{"prompts": "mixed", "focus": "harmless"}]
+    run = make_run(project, people["researcher"], name="own", rounds=rounds)
+    evaluated(run, 0, SAFE, 10)
+    evaluated(run, 1, KEEN, 10)
+    evaluate = {**run.config["evaluate"], "limit": 2}
+    other = make_run(project, people["researcher"], name="other", evaluate=evaluate)
+    evaluated(other, 0, KEEN, 10)  # newer, of the same judges, on fewer prompts
+    page = compare_page(project, {"base": "own"})
+    assert page.comparison is not None and page.comparison.reference == "start"
+    assert page.tax is not None and page.tax.to_start == (0.375, -0.5, 0.0)
+
+
+def test_a_start_policy_is_one_whether_or_not_completions_are_compared(
+    project: Project, people: dict[str, User]
+) -> None:
+    for name, asked in (("with", {"helpful": "r"}), ("without", {})):
+        run = make_run(project, people["researcher"], name=name)
+        config = {**run.config, "evaluate": {**run.config["evaluate"], "compare": asked}}
+        Run.objects.filter(pk=run.pk).update(config=config)
+        run.refresh_from_db()
+        evaluated(run, 0, SAFE, 10)
+    assert [a.name for a in arms_of(project)] == ["start"]

@@ -314,3 +314,26 @@ def test_who_cannot_compare_is_said(project: Project, compare: dict[str, str], t
     with pytest.raises(BadConfig) as raised:
         check_config(project, config_of(evaluate=evaluate))
     assert told in raised.value.errors["evaluate.compare.helpful"]
+
+
+@pytest.mark.parametrize(("n", "mine"), [(3, {}), (16, {"min_valid": 17})])
+def test_a_verdict_that_no_prompt_could_get_is_refused(
+    project: Project, n: int, mine: dict[str, int]
+) -> None:
+    with pytest.raises(BadConfig) as raised:
+        check_config(project, config_of(sample={"n": n}, mine=mine))
+    assert "raise N or lower this" in raised.value.errors["mine.min_valid"]
+
+
+def test_a_judge_kept_for_evaluation_that_pairs_is_warned_of(project: Project) -> None:
+    judge_names = {**config_of().judges, "helpful": "sandbox-helpful-eval"}
+    found = warnings(project, config_of(judges=judge_names))
+    assert any("'sandbox-helpful-eval' is kept for evaluation, but mines" in w for w in found)
+
+
+def test_rewrites_whose_harm_nobody_can_tell_are_warned_of(project: Project) -> None:
+    assert not any("added harm" in w for w in warnings(project, config_of()))
+    project.judges.update(prompt_rule="")
+    assert any("added harm" in w for w in warnings(project, config_of()))
+    kept = config_of(rewrite={"strategy": "none"})
+    assert not any("added harm" in w for w in warnings(project, kept))

@@ -8,10 +8,12 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
+from pytest_django import Settings
 
 from alignment.models import Chunk, LogLine, Project, Run, Stage, TrainingStep, Worker
 from alignment.queries.runs import Round, StageRow, run_state
 from alignment.queries.stages import note_on, yields
+from mora_web.embedded import reserve
 from tests.builders import make_run
 from tests.web.conftest import put, stage_of
 
@@ -279,3 +281,14 @@ def test_runs_are_searched_and_paged(
 def test_a_run_of_an_older_configuration_still_has_its_page(researcher: Client, run: Run) -> None:
     Run.objects.filter(pk=run.pk).update(config={**run.config, "since_removed": 1})
     page_of(researcher, run)
+
+
+def test_a_full_disk_is_told_though_nothing_can_be_written(
+    run: Run, researcher: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.RESERVE = settings.ARTIFACTS
+    page = reverse("run", args=[run.project.slug, run.pk])
+    told = "The disk of the database is full."
+    assert told not in researcher.get(page).content.decode()
+    monkeypatch.setattr(reserve, "LEAST", 2**62)  # more than any disk has free
+    assert told in researcher.get(page).content.decode()

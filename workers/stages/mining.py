@@ -28,10 +28,11 @@ def work(job: Job) -> Write:
     dims = store.dimensions(project, stage.config["dimensions"])
     names = before(stage, "score").config["judges"]
     judges = store.judges(project, [names[d.name] for d in dims])
-    rule = mining.rule_of(stage.config["mine"], stage.config["dimensions"])
+    n = before(stage, "sample").config["sample"]["n"]
+    rule = mining.rule_of(stage.config["mine"], stage.config["dimensions"], n)
     scored = store.scored(before(stage, "sample"), job.claim.items, judges)
     verdicts = [
-        verdict_on(stage, prompt, PromptScores(dims=dims, raw=scored[prompt.pk].raw), rule)
+        verdict_on(stage, prompt, PromptScores(dims=dims, raw=scored[prompt.pk].raw), rule, n)
         for prompt in job.prompts()
     ]
 
@@ -42,7 +43,7 @@ def work(job: Job) -> Write:
 
 
 def verdict_on(
-    stage: Stage, prompt: Prompt, scores: PromptScores, rule: mining.MiningRule
+    stage: Stage, prompt: Prompt, scores: PromptScores, rule: mining.MiningRule, n: int
 ) -> Verdict:
     found = mining.mine(scores, rule)
     numbers = ceiling.ceiling(scores)
@@ -54,17 +55,18 @@ def verdict_on(
         attained=list(found.attained),
         missing=list(found.missing),
         counts=asdict(numbers.counts),
-        ceiling=_ceiling(stage, prompt, scores, numbers),
+        ceiling=_ceiling(stage, prompt, scores, numbers, n),
     )
 
 
 def _ceiling(
-    stage: Stage, prompt: Prompt, scores: PromptScores, numbers: ceiling.Ceiling
+    stage: Stage, prompt: Prompt, scores: PromptScores, numbers: ceiling.Ceiling, n: int
 ) -> dict[str, Any]:
-    """The ceiling's numbers, with the attainable volume at half of N, the common m."""
+    """The ceiling's numbers, with the attainable volume at half of N, the common m; none where
+    fewer rollouts are valid."""
     found = asdict(numbers)
     del found["counts"]
-    m = max(1, len(scores.raw) // 2)
+    m = max(1, n // 2)
     seed = seed_of(stage.config["seed"], "volume", prompt.key)
     rewards = scores.rewards[scores.jointly_valid]
     found["volume"] = {"m": m, "value": ceiling.attainable_volume(rewards, m=m, seed=seed)}

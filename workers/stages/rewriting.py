@@ -12,6 +12,7 @@ from functools import partial
 from alignment.method import fusion
 from alignment.method.seeds import seed_of
 from alignment.models import Prompt, RewriteAttempt, Stage
+from alignment.models.judges import harm_judge
 from workers import judging, rewriters, store
 from workers.stages import tokens
 from workers.stages.job import (
@@ -134,7 +135,9 @@ class _Checker:
     ) -> None:
         self.job, self.prompts, self.strategy, self.rewriter = job, prompts, strategy, rewriter
         judges = store.judges(job.stage.run.project, job.stage.config["judges"].values())
-        self.by = next((j for j in judges if j.scores_prompts), None)
+        self.by = harm_judge(judges)
+        own = [text for judge in judges for text in judge.private_texts]
+        self.private_texts = [*rewriter.private_texts, *own]
         self.harms = self._harms([p.text for p in prompts])
         self.count = tokens.counter_of(policy_before(job.stage))
         self.fused = [self.count(like[p]) if like else None for p in prompts]
@@ -183,7 +186,7 @@ class _Checker:
             original=prompt.text,
             rewrite=text,
             limits=_limits(stage),
-            private_texts=self.rewriter.private_texts,
+            private_texts=self.private_texts,
             harm=harm,
             tokens=lengths,
         )

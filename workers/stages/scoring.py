@@ -101,13 +101,12 @@ def finish(stage: Stage) -> Outcome:
 
 
 def left_out(sampled: Stage, judge_names: dict[str, str]) -> dict[str, float]:
-    """Share of the rollouts without a valid score, per judge."""
+    """Share of the rollouts judged without a valid score of the judge's version now, per judge."""
     scores = Score.objects.filter(
-        rollout__sampling__stage=sampled,
-        judge__name__in=judge_names.values(),
-        judge_version=F("judge__version"),
+        rollout__sampling__stage=sampled, judge__name__in=judge_names.values()
     )
+    valid = Q(raw__isnull=False, judge_version=F("judge__version"))
     counts = scores.values_list("judge__name").annotate(
-        every=Count("pk"), none=Count("pk", filter=Q(raw=None))
+        every=Count("rollout", distinct=True), valid=Count("rollout", filter=valid)
     )
-    return {name: none / every for name, every, none in counts}
+    return {name: 1 - valid / every for name, every, valid in counts}
