@@ -73,7 +73,7 @@ def count_on() -> None:
             table, key = model._meta.db_table, model._meta.auto_field
             if table not in present or key is None:
                 continue
-            column = key.column
+            column = str(key.column)
             cursor.execute("SELECT pg_get_serial_sequence(%s, %s)", [table, column])
             (sequence,) = cursor.fetchone()
             largest = f"SELECT coalesce(max({_quoted([column])}), 1) FROM {_quoted([table])}"
