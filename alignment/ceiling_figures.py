@@ -23,15 +23,17 @@ def pass_plot(shown: Shown, colours: Sequence[str]) -> Plot:
     named = list(zip(shown.dimensions, curves.pass_at, colours, strict=True))
     traces = [_line(name, curve, colour) for name, curve, colour in named]
     traces.append(_line("all at once", curves.joint_pass_at, "var(--text)", dash="dash"))
-    last = [(name, curve.value[0], _at_half(curve)) for name, curve, _ in named if curve.m]
+    last = [
+        (name, curve.value[0], curve.value[_half(curve)]) for name, curve, _ in named if curve.m
+    ]
     told = "; ".join(f"{n} {two_digits(a)} to {two_digits(b)}" for n, a, b in last)
     joint = curves.joint_pass_at
     ends = (
-        f"all at once {two_digits(joint.value[0])} to {two_digits(_at_half(joint))}"
+        f"all at once {two_digits(joint.value[0])} to {two_digits(joint.value[_half(joint)])}"
         if joint.m
         else ""
     )
-    half = max((m for m in joint.m if m <= joint.m[-1] / 2), default=1)
+    half = joint.m[_half(joint)] if joint.m else 1
     finding = f"Pass@m over {curves.prompts} prompts, from m = 1 to {half}: {told}; {ends}."
     whole = _curve_layout("Pass@m")
     whole["margin"] |= {"t": 40, "r": 12}
@@ -43,10 +45,9 @@ def pass_plot(shown: Shown, colours: Sequence[str]) -> Plot:
     return Plot(figure={"data": traces, "layout": whole}, finding=finding)
 
 
-def _at_half(curve: Curve) -> float:
-    """The value at the largest m up to half of the curve's, where it is no mere indicator."""
-    kept = [v for m, v in zip(curve.m, curve.value, strict=True) if m <= curve.m[-1] / 2]
-    return kept[-1] if kept else curve.value[0]
+def _half(curve: Curve) -> int:
+    """Where the largest m up to half of the curve's stands, at which it is no mere indicator."""
+    return max(0, sum(m <= curve.m[-1] / 2 for m in curve.m) - 1)
 
 
 def before_after_plot(found: BeforeAfter) -> Plot:

@@ -61,11 +61,7 @@ def _named(stage: Stage) -> dict[str, str | None]:
                 [project.pk, name],
             )
             named[f"set {name}"] = cursor.fetchone()[0]
-    named_judges = [config.get("judges", {}), evaluate.get("judges", {})]
-    judges = {
-        name for chosen in (*named_judges, evaluate.get("compare", {})) for name in chosen.values()
-    }
-    for judge in project.judges.filter(name__in=judges):
+    for judge in project.judges.filter(name__in=plan.judges_named(config)):
         rules = f"{judge.engine} {judge.rule} {judge.prompt_rule} {judge.version}"
         named[f"judge {judge.name}"] = f"{rules} {_settings(judge)}"
     rewriter = config.get("rewrite", {}).get("rewriter")

@@ -39,9 +39,10 @@ class RunForm(forms.Form):
         self.fields |= self._noise_fields()
         self.fields |= self._evaluate_fields()
         rewriters = ["sandbox", *project.rewriters.values_list("name", flat=True)]
-        told = self.fields["rewrite.rewriter"].help_text
-        self.fields["rewrite.rewriter"] = choice(((n, n) for n in rewriters), label="Rewriter")
-        self.fields["rewrite.rewriter"].help_text = told
+        told = str(self.fields["rewrite.rewriter"].help_text)
+        self.fields["rewrite.rewriter"] = choice(
+            ((n, n) for n in rewriters), label="Rewriter", told=told
+        )
 
     def _head_fields(self) -> dict[str, forms.Field]:
         judges = {
@@ -86,8 +87,9 @@ class RunForm(forms.Form):
             for name in self.dimension_names
         }
         drawn["evaluate.limit"].help_text = "empty is all"
-        prompts = choice(self._sets(), label=LABELS["evaluate.prompts"])
-        prompts.help_text = "its prompts are never mined"
+        prompts = choice(
+            self._sets(), label=LABELS["evaluate.prompts"], told="its prompts are never mined"
+        )
         same = ("", "the held-out set below")
         sets = {
             f"evaluate.sets.{name}": choice([same, *self._sets()], required=False)
@@ -98,12 +100,11 @@ class RunForm(forms.Form):
                 [("", "nobody"), *((judge, judge) for judge in found)],
                 label=f"Win rate of {name} by",
                 required=False,
+                told="each prompt beside the start policy's, in both orders",
             )
             for name in self.dimension_names
             if (found := self._rubrics(name))
         }
-        for drawn_field in compare.values():
-            drawn_field.help_text = "each prompt beside the start policy's, in both orders"
         return {**drawn, "evaluate.prompts": prompts, **judges, **sets, **compare}
 
     def _noise_fields(self) -> dict[str, forms.Field]:

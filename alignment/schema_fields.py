@@ -86,6 +86,8 @@ def field(path: str, schema: Mapping[str, Any]) -> forms.Field:
 
 
 def choice(
-    choices: Iterable[tuple[str, str]], label: str = "", required: bool = True
+    choices: Iterable[tuple[str, str]], label: str = "", required: bool = True, told: str = ""
 ) -> forms.ChoiceField:
-    return forms.ChoiceField(choices=list(choices), label=label or None, required=required)
+    return forms.ChoiceField(
+        choices=list(choices), label=label or None, required=required, help_text=told
+    )

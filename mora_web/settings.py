@@ -123,10 +123,11 @@ TEMPLATES = [
     }
 ]
 
-DATABASE_URL = os.environ.get("DATABASE_URL")
-DATABASES = {"default": _database(DATABASE_URL or location(BASE_DIR).url)}
+DATABASE_URL = os.environ.get("DATABASE_URL", "")
+_embedded = None if DATABASE_URL else location(BASE_DIR)
+DATABASES = {"default": _database(_embedded.url if _embedded else DATABASE_URL)}
 # Where the embedded database's reserve of disk is kept; others are their operators' to watch.
-RESERVE = None if DATABASE_URL else location(BASE_DIR).data.parent
+RESERVE = _embedded.data.parent if _embedded else None
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL") or "filesystem://localhost//"

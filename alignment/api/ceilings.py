@@ -10,8 +10,9 @@ from alignment.api.access import project_for, run_for
 from alignment.api.auth import Request
 from alignment.api.pages import Id, Slug
 from alignment.models import Run, Stage
+from alignment.queries.ceiling_arms import arms_of, fresh_for
 from alignment.queries.ceiling_page import mined_stages, parse_rule
-from alignment.queries.ceilings import arms_of, before_after, fresh_for, mining_side
+from alignment.queries.ceilings import before_after, mining_side
 from alignment.queries.compare_page import compare_page
 from alignment.queries.replay import replay
 

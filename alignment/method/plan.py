@@ -5,6 +5,7 @@ chunks, are decided when the stage starts, since later stages work on what earli
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -78,6 +79,13 @@ def settings(config: RunConfig, kind: str, number: int) -> dict[str, Any]:
         asked = whole["evaluate"] if number else {**whole["evaluate"], "compare": {}}
         return {**sampling, "sample": sample, "evaluate": asked, "policy": config.policy}
     raise ValueError(f"no stage of kind {kind!r}")
+
+
+def judges_named(config: Mapping[str, Any]) -> set[str]:
+    """Names of all judges in the settings of a run or of a stage."""
+    evaluate = config.get("evaluate", {})
+    chosen = (config.get("judges", {}), evaluate.get("judges", {}), evaluate.get("compare", {}))
+    return {name for judges in chosen for name in judges.values()}
 
 
 def _decisive(review: dict[str, Any]) -> dict[str, Any]:

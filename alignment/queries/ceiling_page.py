@@ -15,14 +15,12 @@ from alignment.method.config import MiningConfig
 from alignment.method.errors import MoraError
 from alignment.method.mining import MiningRule, rule_of
 from alignment.models import Project, Stage, Status
+from alignment.queries.ceiling_arms import Arm, arms_of, fresh_for
 from alignment.queries.ceilings import (
     SIZES,
-    Arm,
     BeforeAfter,
     Side,
-    arms_of,
     before_after,
-    fresh_for,
     kinds_of,
     mining_side,
 )

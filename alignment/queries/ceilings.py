@@ -11,7 +11,6 @@ from datetime import datetime
 from functools import lru_cache
 
 import numpy as np
-from django.db.models import Q
 
 from alignment.method.records import Bools, Floats, Ints, PromptScores
 from alignment.method.resampling import Estimate
@@ -28,7 +27,8 @@ from alignment.method.set_ceiling import (
     set_curves,
 )
 from alignment.method.statistics import holm, paired_difference, sign_flip_p
-from alignment.models import Judge, PooledVolume, Prompt, Stage, Status
+from alignment.models import Judge, PooledVolume, Prompt, Stage
+from alignment.queries.ceiling_arms import Arm, arms_of
 from alignment.queries.replay import judges_of, sample_of
 from alignment.queries.scores import SampledScores, sampled_scores
 
@@ -86,17 +86,6 @@ class BeforeAfter:
     levels: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Arm:
-    """A run's round that rewrote what the same stage of mining found. n: rollouts a prompt."""
-
-    name: str
-    strategy: str
-    run_id: int
-    sampling_id: int
-    n: int
-
-
 def mining_side(mine: Stage, bars: int, line: int, kind: str = "") -> tuple[Side, tuple[str, ...]]:
     """The mining sample's curves and grades, and the names of the levels."""
     scores = _scores(sample_of(mine).sampling.pk, _key(judges_of(mine)), kind)
@@ -117,34 +106,6 @@ def kinds_of(mine: Stage) -> list[str]:
     """The labels that the prompts of the round came with."""
     prompts = Prompt.objects.filter(rollouts__sampling=sample_of(mine).sampling)
     return sorted(set(prompts.exclude(kind="").values_list("kind", flat=True)))
-
-
-def arms_of(mine: Stage) -> list[Arm]:
-    """The finished arms that share the stage of mining, oldest run first."""
-    source = mine.source.pk
-    same = Stage.objects.filter(Q(pk=source) | Q(reused_from=source), kind="mine")
-    found = []
-    for stage in same.select_related("run").order_by("run_id"):
-        own = {s.kind: s for s in stage.run.stages.filter(round=stage.round)}
-        rescore, resample = own["rescore"], own["resample"]
-        if rescore.status == Status.SUCCEEDED and rescore.fingerprint:
-            found.append(
-                Arm(
-                    name=stage.run.name,
-                    strategy=own["rewrite"].config["rewrite"]["strategy"],
-                    run_id=stage.run_id,
-                    sampling_id=resample.source.sampling.pk,
-                    n=resample.config["sample"]["n"],
-                )
-            )
-    return found
-
-
-def fresh_for(arms: Iterable[Arm], own: Arm | None) -> Arm | None:
-    """The arm of fresh originals, as many a prompt as the arm's own rollouts where there is one:
-    at unequal numbers nothing is compared. Without an arm of one's own, any."""
-    fresh = [arm for arm in arms if arm.strategy == "none"]
-    return next((arm for arm in fresh if own is None or arm.n == own.n), None)
 
 
 def before_after(

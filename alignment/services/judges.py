@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from alignment import dispatch
 from alignment.method.errors import MoraError
 from alignment.method.judging import Reference
+from alignment.method.plan import judges_named
 from alignment.models import (
     ENDED,
     Judge,
@@ -42,9 +43,8 @@ def save(row: Judge | Rewriter) -> None:
     row.full_clean()
     with transaction.atomic():
         if row.pk is not None:
-            type(row).objects.select_for_update().get(pk=row.pk)
+            known = type(row).objects.select_for_update().get(pk=row.pk)
             check_change(row)
-            known = type(row).objects.get(pk=row.pk)
             row.version = known.version + (_what_counts(known) != _what_counts(row))
         row.save()
 
@@ -64,11 +64,8 @@ def _live_run_of(row: Judge | Rewriter) -> Run | None:
     """A run under way that names the judge or rewriter; a change would split its results."""
     under_way = row.project.runs.exclude(status__in=(*ENDED, Status.PENDING))
     for run in under_way:
-        named = [run.config["judges"], run.config["evaluate"]["judges"]]
-        named.append(run.config["evaluate"].get("compare", {}))
-        judges = {name for chosen in named for name in chosen.values()}
-        rewriter = run.config["rewrite"]["rewriter"]
-        if row.name in (judges if isinstance(row, Judge) else {rewriter}):
+        rewriters = {run.config["rewrite"]["rewriter"]}
+        if row.name in (judges_named(run.config) if isinstance(row, Judge) else rewriters):
             return run
     return None
 

@@ -11,7 +11,8 @@ from django.urls import reverse
 
 from alignment.method.errors import MoraError
 from alignment.models import Evaluation, Project, Rollout, Run
-from alignment.queries.compare_page import arms_of, compare_page
+from alignment.queries.compare_arms import arms_of
+from alignment.queries.compare_page import compare_page
 from alignment.queries.comparing import compare
 from tests.builders import make_run
 from tests.web.conftest import add_evaluation, put, stage_of
