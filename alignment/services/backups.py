@@ -6,21 +6,20 @@ after a restore its leases have run out and it goes on.
 """
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from alignment.backup import archive, tables
+from alignment.backup import archive, artifacts, tables
 from alignment.method.errors import MoraError
 from alignment.models import Policy, Project, Worker
 
@@ -108,34 +107,40 @@ def restore_backup(path: Path, *, overwrite: bool = False) -> Backup:
 
     Every byte of the file is checked first. Raises archive.Damaged; or MoraError where workers
     are at work, or the console holds projects and `overwrite` does not allow their loss. After
-    an error the console holds what it held, or nothing where the schema had to change.
+    an error the console holds what it held, or nothing where the schema had to change; killed
+    right after its commit, it is completed by the next migrate.
     """
     found = archive.verified(path)
     wanted = found.manifest["migrations"]
     tables.check_known(wanted)
     call_command("migrate", verbosity=0)
     _check_target(overwrite)
-    aside = settings.ARTIFACTS.with_name(settings.ARTIFACTS.name + ".restoring")
+    artifacts.forget()
     try:
-        _unpack(found, aside)
+        mark = artifacts.unpack(found.members("artifacts"))
         if tables.applied() != wanted:
             with transaction.atomic():
                 tables.empty()
             tables.go_to(wanted)
-        with _swapped_back_on_error(), transaction.atomic():
+        with transaction.atomic():
+            _check_idle()
             _fill(found)
-            _swap_artifacts(aside)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+            artifacts.belong(mark)
+    except BaseException:
+        with suppress(OperationalError, InterfaceError):  # away: then the next restore forgets it
+            artifacts.forget()
+        raise
+    artifacts.put_in_place()
     call_command("migrate", verbosity=0)
     return _told(path, found.manifest, sum(1 for n in found.manifest["members"] if n[:4] == "arti"))
 
 
 def _check_target(overwrite: bool) -> None:
-    alive = Worker.objects.filter(heartbeat_at__gt=Now() - WORKER_ALIVE).count()
-    if alive:
+    _check_idle()
+    if settings.ARTIFACTS.is_mount():
         raise MoraError(
-            f"{alive} workers are at work on this console: stop it (Ctrl-C), then restore again"
+            f"{settings.ARTIFACTS} is a mount point, which cannot be replaced: let MORA_ARTIFACTS"
+            " name a folder in it"
         )
     projects = Project.objects.count()
     if projects and not overwrite:
@@ -145,16 +150,12 @@ def _check_target(overwrite: bool) -> None:
         )
 
 
-def _unpack(found: archive.Archive, aside: Path) -> None:
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    for name, content in found.members("artifacts"):
-        target = aside / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("wb") as file:
-            shutil.copyfileobj(content, file, 1 << 20)
-            file.flush()
-            os.fsync(file.fileno())
+def _check_idle() -> None:
+    alive = Worker.objects.filter(heartbeat_at__gt=Now() - WORKER_ALIVE).count()
+    if alive:
+        raise MoraError(
+            f"{alive} workers are at work on this console: stop it (Ctrl-C), then restore again"
+        )
 
 
 def _fill(found: archive.Archive) -> None:
@@ -166,32 +167,6 @@ def _fill(found: archive.Archive) -> None:
     tables.count_on()
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-
-
-def _swap_artifacts(aside: Path) -> None:
-    """Put the unpacked folder in the artifacts' place; what was there is kept beside it."""
-    current, kept = settings.ARTIFACTS, _kept()
-    shutil.rmtree(kept, ignore_errors=True)
-    current.mkdir(parents=True, exist_ok=True)
-    current.rename(kept)
-    aside.rename(current)
-
-
-def _kept() -> Path:
-    return Path(settings.ARTIFACTS).with_name(settings.ARTIFACTS.name + ".before-restore")
-
-
-@contextmanager
-def _swapped_back_on_error() -> Iterator[None]:
-    """Artifacts that were swapped for a transaction that then failed are put back."""
-    before = settings.ARTIFACTS.stat().st_ino if settings.ARTIFACTS.exists() else None
-    try:
-        yield
-    except BaseException:
-        if before is not None and _kept().exists() and _kept().stat().st_ino == before:
-            shutil.rmtree(settings.ARTIFACTS, ignore_errors=True)
-            _kept().rename(settings.ARTIFACTS)
-        raise
 
 
 def _told(path: Path, facts: dict[str, object], files: int) -> Backup:

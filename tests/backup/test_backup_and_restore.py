@@ -1,5 +1,6 @@
 """A backup holds the whole console: restored into an empty one, everything is as it was."""
 
+import errno
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from django.db.models.functions import Now
 from pytest_django.fixtures import Settings
 
 from alignment.backup import archive, tables
+from alignment.backup import artifacts as folders
 from alignment.method.errors import MoraError
 from alignment.models import Chunk, Policy, Project, Prompt, Run, Worker
 from alignment.services import backups
@@ -178,7 +180,7 @@ def test_what_lies_outside_the_artifacts_is_named(run: Run, tmp_path: Path) -> N
         make_backup(tmp_path / "backup.tar")
 
 
-@pytest.mark.parametrize("at", ["_swap_artifacts", "commit"])
+@pytest.mark.parametrize("at", ["unpack", "commit"])
 def test_a_restore_that_breaks_off_leaves_what_was_there(
     run: Run, artifacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
@@ -187,17 +189,60 @@ def test_a_restore_that_breaks_off_leaves_what_was_there(
     make_run(run.project, run.created_by, name="later")
     (artifacts / "later").mkdir()
     before = everything(artifacts)
-    swap = backups._swap_artifacts
 
-    def broken(aside: Path) -> None:
-        if at == "commit":
-            swap(aside)
+    def broken(*_: object) -> None:
         raise OperationalError("the database went away")
 
-    monkeypatch.setattr(backups, "_swap_artifacts", broken)
+    monkeypatch.setattr(folders, "unpack" if at == "unpack" else "belong", broken)
     with pytest.raises(OperationalError):
         restore_backup(made.path, overwrite=True)
     assert everything(artifacts) == before and (artifacts / "later").is_dir()
+    assert sorted(p.name for p in artifacts.parent.glob("artifacts*")) == ["artifacts"]
     # The backup's smaller numbers are not given to new rows.
     Project.objects.create(name="Another", slug="another")
     make_run(run.project, run.created_by, name="another")
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_restore_killed_after_its_commit_is_completed_by_the_next_start(
+    run: Run, artifacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renamed: bool
+) -> None:
+    before = everything(artifacts)
+    made = make_backup(tmp_path / "early.tar")
+    Project.objects.create(name="Later", slug="later")
+    (artifacts / "later").mkdir()
+
+    def killed() -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(folders, "put_in_place", killed)
+        with pytest.raises(KeyboardInterrupt):
+            restore_backup(made.path, overwrite=True)
+    assert (artifacts / "later").is_dir()
+    kept = artifacts.with_name("artifacts.before-restore")
+    if renamed:
+        artifacts.rename(kept)
+    call_command("migrate", verbosity=0)
+    assert everything(artifacts) == before
+    assert (kept / "later").is_dir(), "what was there is kept"
+    assert sorted(p.name for p in artifacts.parent.glob("artifacts*")) == [artifacts.name, kept.name]
+
+
+def test_artifacts_that_cannot_be_moved_are_named_and_moved_later(
+    run: Run, artifacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = everything(artifacts)
+    made = make_backup(tmp_path / "early.tar")
+    (artifacts / "later").mkdir()
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", refused)
+        with pytest.raises(MoraError, match=r"could not be moved .*: Permission denied; put that"):
+            restore_backup(made.path, overwrite=True)
+    assert (artifacts / "later").is_dir()
+    call_command("migrate", verbosity=0)
+    assert everything(artifacts) == before
