@@ -94,7 +94,7 @@ class PolicyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ("name", "project", "folder", "parent", "created_at")
     list_filter = ("project",)
     search_fields = ("name", "sha256")
-    readonly_fields = ("adapter", "adapter_sha256", "parent", "stage", "facts")
+    readonly_fields = ("adapter", "sha256", "adapter_sha256", "parent", "stage", "facts")
 
 
 @admin.register(models.PromptSet)

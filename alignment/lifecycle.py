@@ -20,7 +20,7 @@ from alignment import dispatch, reviewing
 from alignment.fingerprints import fingerprint_of
 from alignment.method import plan
 from alignment.method.errors import MoraError
-from alignment.models import ENDED, Chunk, LogLine, Run, Stage, Status
+from alignment.models import ENDED, Chunk, LogLine, Policy, Run, Stage, Status
 
 S = Status
 MOVES: dict[str, frozenset[str]] = {
@@ -170,7 +170,14 @@ def _reusable(stage: Stage, fingerprint: str) -> Stage | None:
         same = origin.run.stages.select_related("run", "reused_from__run")
         return same.get(position=stage.position).source
     same = Stage.objects.filter(run__project=stage.run.project_id, fingerprint=fingerprint)
-    return same.filter(status=S.SUCCEEDED, reused_from=None).select_related("run").first()
+    ended = same.filter(status=S.SUCCEEDED, reused_from=None).select_related("run")
+    return next((twin for twin in ended.order_by("-pk") if _is_whole(twin)), None)
+
+
+def _is_whole(stage: Stage) -> bool:
+    """Whether what a stage made beside its rows is still there: a trained policy's weights."""
+    policy = Policy.objects.filter(stage=stage).first()
+    return policy is None or policy.path.is_dir()
 
 
 def succeed(stage: Stage, **fields: Any) -> None:

@@ -166,15 +166,17 @@ def _workers(broker: str, var: Path) -> Workers:
 
 @contextmanager
 def _ringing_here() -> Iterator[Callable[[str, Path], None]]:
-    """What tells this process where to ring, until the test ends."""
+    """What tells this process where to ring and whose artifacts to look at, until the test ends."""
     folders = app.conf.broker_transport_options
-    url = app.conf.broker_url
+    url, artifacts = app.conf.broker_url, settings.ARTIFACTS
     yield _ring_at
     _use_broker(url, folders)
+    settings.ARTIFACTS = artifacts
 
 
 def _ring_at(broker: str, var: Path) -> None:
-    """Let this process ring where the workers listen."""
+    """Let this process ring where the workers listen, and share their artifacts."""
+    settings.ARTIFACTS = var / "artifacts"
     messages, control = var / "broker" / "messages", var / "broker" / "control"
     messages.mkdir(parents=True, exist_ok=True)
     folders = {
@@ -219,8 +221,10 @@ def project(db: None) -> Project:
 
 @pytest.fixture(scope="session")
 def sandbox_policy() -> tuple[str, str]:
-    """Folder (below the artifacts) and SHA-256 of the sandbox policy, built once per source."""
-    return policy.sandbox_policy(Path(settings.ARTIFACTS))
+    """Folder and SHA-256 of the sandbox policy, built once per source."""
+    artifacts = Path(settings.ARTIFACTS)
+    name, digest = policy.sandbox_policy(artifacts)
+    return str(artifacts / name), digest
 
 
 @pytest.fixture
@@ -228,7 +232,6 @@ def sandbox(transactional_db: None, sandbox_policy: tuple[str, str]) -> Project:
     """A sandbox project that can really run: policy, prompts to mine and prompts held out."""
     project = make_project()
     folder, digest = sandbox_policy
-    folder = str(Path(settings.ARTIFACTS) / folder)
     Policy.objects.create(project=project, name="start", folder=folder, sha256=digest)
     counts: dict[world.Kind, int] = {"helpful": 4, "safety": 12, "mixed": 4}
     add_prompts(project, "mixed", [p.text for p in world.prompts(11, counts)])

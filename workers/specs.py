@@ -5,6 +5,7 @@ here, when work starts. A spec names the variable of a key, never the key.
 """
 
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from alignment.method.errors import MoraError
 from alignment.method.judging import RewardSettings
 from alignment.model_folders import allowed, check_model
 from alignment.models import Policy
+from workers.engines.folders import fingerprint
 
 Spec = dict[str, Any]
 
@@ -28,20 +30,20 @@ def for_sampling(policy: Policy, params: dict[str, Any], *, at_endpoint: bool = 
     """The sampler of a policy: at its endpoint, where it has one, or with the engine asked for."""
     if policy.endpoint and at_endpoint:
         return _endpoint(policy.endpoint, policy.served_as)
-    spec = _folder(params["engine"], _path(policy), params["dtype"])
+    spec = _folder(params["engine"], _weights(policy), params["dtype"])
     if spec["engine"] != "vllm":
         return spec
     names = ("tensor_parallel", "max_length", "prefix_caching", "load_format")
     spec |= {name: params[name] for name in names}
     if params["adapter"] == "lora" and policy.adapter and policy.parent:
-        spec["model"] = str(_allowed(_path(policy.parent)))
+        spec["model"] = str(_weights(policy.parent))
         spec["adapter"] = str(_allowed(settings.ARTIFACTS / policy.adapter))
     return spec
 
 
 def for_training(policy: Policy, launch: str | None = None) -> Spec:
     """The trainer of a policy; `launch` names an accelerate config of the operator's list."""
-    spec = _folder("trl", _path(policy), "float32")
+    spec = _folder("trl", _weights(policy), "float32")
     if launch is None:
         return spec
     if launch not in settings.ACCELERATE:
@@ -73,10 +75,33 @@ def for_reward(asked: RewardSettings) -> Spec:
     return {**_folder(engine, Path(asked.model), asked.dtype), **own}
 
 
-def _path(policy: Policy) -> Path:
+def _weights(policy: Policy) -> Path:
+    """The policy's folder, holding the weights that are recorded; a start policy's are recorded
+    when they are first used. Raises MoraError."""
     if not policy.folder:
         raise MoraError(f"policy {policy} has no model's folder; name one, or an endpoint")
-    return policy.path
+    path = _allowed(policy.path)
+    found = _sha256(path, tuple(_stamp(file) for file in sorted(path.glob("*.safetensors"))))
+    if not policy.sha256:
+        Policy.objects.filter(pk=policy.pk, sha256="").update(sha256=found)
+        policy.refresh_from_db(fields=("sha256",))
+    if found != policy.sha256:
+        remedy = "rerun from its training" if policy.stage_id else "add these as another policy"
+        raise MoraError(
+            f"the weights in {policy.folder} are not those of policy {policy} any more: put its own"
+            f" back, or {remedy}"
+        )
+    return path
+
+
+@lru_cache(maxsize=64)
+def _sha256(folder: Path, stamps: tuple[tuple[str, int, int], ...]) -> str:
+    return fingerprint(folder)
+
+
+def _stamp(file: Path) -> tuple[str, int, int]:
+    found = file.stat()
+    return file.name, found.st_size, found.st_mtime_ns
 
 
 def _folder(engine: str, folder: Path, dtype: str) -> Spec:

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q, UniqueConstraint
 
 from alignment.method import records
+from alignment.model_folders import likeness
 
 
 class Project(models.Model):
@@ -136,4 +137,6 @@ class Policy(models.Model):
     @property
     def identity(self) -> str:
         """What tells its answers from another policy's: its weights, or where it is served."""
-        return f"{self.endpoint} {self.served_as}" if self.endpoint else self.sha256
+        if self.endpoint:
+            return f"{self.endpoint} {self.served_as}"
+        return likeness(self.path) if self.folder else self.sha256

@@ -115,6 +115,7 @@ def site(transactional_db: None, artifacts: Path, tmp_path: Path) -> Iterator[Si
         "DATABASE_URL": database_url(),
         "MORA_VAR": str(tmp_path),
         "MORA_ARTIFACTS": str(artifacts),
+        "MODEL_ROOTS": "/",
         "SECRET_KEY": settings.SECRET_KEY,
     }
     started = Site(port=free_port(), env=env, log=tmp_path / "web.log")

@@ -1,7 +1,6 @@
 """The main job as a person does it: sign in, configure a run, watch it finish, see its point."""
 
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +8,6 @@ import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
 from playwright.sync_api import Page, expect
-from pytest_django import Settings
 
 from alignment.models import Evaluation, Membership, Project, Role, Run
 from tests.browser.conftest import PASSWORD, OpenPage, Site
@@ -20,17 +18,7 @@ POINTS = "el => el.data.filter(t => t.mode === 'markers+text').flatMap(t => t.te
 
 
 @pytest.fixture
-def artifacts(sandbox_policy: tuple[str, str], settings: Settings, tmp_path: Path) -> Path:
-    """A folder of the test's own, with the sandbox policy in it: a run's files are named by its
-    number, which is another run's in the next database."""
-    kept = Path(settings.ARTIFACTS)
-    settings.ARTIFACTS = tmp_path / "artifacts"
-    shutil.copytree(kept / sandbox_policy[0], settings.ARTIFACTS / sandbox_policy[0])
-    return tmp_path / "artifacts"
-
-
-@pytest.fixture
-def project(artifacts: Path, sandbox: Project, owner: User) -> Project:
+def project(sandbox: Project, owner: User) -> Project:
     Membership.objects.create(project=sandbox, user=owner, role=Role.OWNER)
     return sandbox
 

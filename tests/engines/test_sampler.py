@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from alignment.method.errors import MoraError
-from workers.engines.folders import fingerprint
-from workers.engines.sampler import Sampler, load
+from workers.engines.sampler import Sampler
 
 SHORT, LONG = "How do I iron a shirt?", "Tell me how to plant a young tree on a rainy day. " * 3
 PARAMS = {"temperature": 1.0, "top_p": 0.9, "max_new_tokens": 12}
@@ -76,11 +75,6 @@ def test_a_chat_gives_each_conversation_a_reply_and_its_first_alternatives(
     assert len(first) == 3 and first[0]["logprob"] >= first[1]["logprob"] > -20
     assert "context" in replies[2]["error"]
     assert sampler.chat([SHORT], [1], GREEDY)[0]["tokens"] == 12  # a text as it is
-
-
-def test_the_policy_is_told_by_its_fingerprint(tiny_policy: Path) -> None:
-    engine = load({"engine": "transformers", "model": str(tiny_policy)})
-    assert engine.calls["fingerprint"]({}, print) == fingerprint(tiny_policy)
 
 
 def test_a_folder_that_holds_no_known_model_is_an_expected_failure(

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings as console
 
 from tests.environment import BASE
 from workers.slots import Slot
@@ -46,7 +45,7 @@ def ask(slot: Slot) -> Ask:
 
 @pytest.fixture(scope="session")
 def policy_folder(sandbox_policy: tuple[str, str]) -> Path:
-    return Path(console.ARTIFACTS) / sandbox_policy[0]
+    return Path(sandbox_policy[0])
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,9 @@
 
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings
 
 from workers.child import Child
 from workers.slots import Slot
@@ -27,8 +25,7 @@ def slot() -> Iterator[Slot]:
 
 
 def spec(engine: str, sandbox_policy: tuple[str, str], threads: int = 1) -> dict[str, Any]:
-    model = str(Path(settings.ARTIFACTS) / sandbox_policy[0])
-    return {"engine": engine, "model": model, "dtype": "float32", "threads": threads}
+    return {"engine": engine, "model": sandbox_policy[0], "dtype": "float32", "threads": threads}
 
 
 def process(child: Child) -> int:

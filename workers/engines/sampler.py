@@ -16,7 +16,6 @@ from alignment.method.seeds import seed_of
 from alignment.model_folders import check_model
 from workers.engines.encoding import Encoder, load_tokenizer
 from workers.engines.engine import Engine, Spec
-from workers.engines.folders import fingerprint
 
 CHAT_BATCH = 32  # conversations, of like length
 LOGPROB_STEPS = 4  # tokens of a reply whose alternatives are given
@@ -33,7 +32,6 @@ def load(spec: Spec) -> Engine:
             "sample": lambda args, progress: {"rollouts": sampler.sample(**args), "usage": {}},
             "chat": lambda args, progress: {"replies": sampler.chat(**args), "usage": {}},
             "likelihoods": lambda args, progress: sampler.likelihoods(**args),
-            "fingerprint": lambda args, progress: fingerprint(sampler.folder),
         },
     )
 
@@ -71,7 +69,6 @@ class Sampler:
     """A model with its tokenizer, on the GPU where there is one."""
 
     def __init__(self, folder: Path, dtype: str) -> None:
-        self.folder = folder
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.model = load_causal(folder, dtype)
         room = getattr(self.model.config, "max_position_embeddings", None)

@@ -14,7 +14,6 @@ from alignment.method.errors import MoraError
 from alignment.model_folders import check_model
 from workers.engines.encoding import Encoder
 from workers.engines.engine import Engine, Spec
-from workers.engines.folders import fingerprint
 
 MOST_SEED = 2**63 - 1
 LOGPROB_STEPS = 4  # tokens of a reply whose alternatives are given
@@ -28,7 +27,6 @@ def load(spec: Spec) -> Engine:
         calls={
             "sample": lambda args, progress: {"rollouts": sampler.sample(**args), "usage": {}},
             "chat": lambda args, progress: {"replies": sampler.chat(**args), "usage": {}},
-            "fingerprint": lambda args, progress: fingerprint(sampler.folder),
         },
     )
 

@@ -39,7 +39,6 @@ def plan_sampling(stage: Stage, prompts: list[Prompt], part: int = 0) -> list[Ch
         project=stage.run.project,
         stage=stage,
         policy=policy,
-        policy_sha256=policy.sha256,
         params={**params, "served_as": policy.served_as} if policy.endpoint else params,
         engine="endpoint" if policy.endpoint else params["engine"],
     )
@@ -104,7 +103,8 @@ def sample(job: Job, sampling: Sampling) -> Write:
         known = Sampling.objects.select_for_update().get(pk=sampling.pk)
         known.usage = dict(Counter(known.usage) + Counter(found["usage"]))
         known.engine_version = known.engine_version or version
-        known.save(update_fields=("usage", "engine_version"))
+        known.policy_sha256 = sampling.policy.sha256
+        known.save(update_fields=("usage", "engine_version", "policy_sha256"))
         add_counts(stage, "not_sampled", failed)
 
     return write
