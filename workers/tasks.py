@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 OWNER = f"{socket.gethostname()}/{os.getpid()}"
 CANCELLED = (Status.CANCELLING, Status.CANCELLED)
 DISK_FULL = "the disk of the database is full; free some space, then retry"
+# SQLSTATE: no connection, shut down or starting, too many connections, deadlock, lock refused.
+PASSING = ("08", "57P", "53300", "40", "55P03")
 CLOSE_SECONDS = 120.0  # how long a finished chunk waits for a database that is away
 
 
@@ -79,11 +81,9 @@ def begin(stage: Stage) -> None:
             lifecycle.move(stage, Status.RUNNING)
             if not stage.chunks.exclude(state=Chunk.State.DONE).exists():
                 stages.finish(stage)
-    except (OperationalError, InterfaceError) as error:
-        if not _disk_is_full(error):
-            raise
-        fail_on_full_disk(stage.pk)
     except Exception as error:
+        if _is_away(error):
+            raise
         fail(stage.pk, error)
 
 
@@ -106,16 +106,14 @@ def work_on(claim: claims.Claim, slot: slots.Slot) -> None:
             with suppress(claims.Fenced):
                 if sentence := claims.count_death(claim, str(death)):
                     fail(stage.pk, MoraError(sentence))
-    except (OperationalError, InterfaceError) as error:
-        slot.end_children()  # one may be in the middle of a call that nobody waits for
-        if _disk_is_full(error):
-            fail_on_full_disk(stage.pk)
-        _give_back(claim)
-        if not _disk_is_full(error):
-            raise
     except Exception as error:
-        fail(stage.pk, error)
+        if isinstance(error, OperationalError | InterfaceError):
+            slot.end_children()  # one may be in the middle of a call that nobody waits for
+        if not _is_away(error):
+            fail(stage.pk, error)
         _give_back(claim)
+        if _is_away(error):
+            raise
     finally:
         watch.end()
 
@@ -138,24 +136,26 @@ def _patiently(call: Callable[[], None], seconds: float) -> None:
         except (OperationalError, InterfaceError) as error:
             connection.close()
             over = time.monotonic() > deadline or slots.stopping.is_set()
-            if over or _disk_is_full(error):
+            if over or not _is_away(error):
                 raise
             time.sleep(0.2)
 
 
-def _disk_is_full(error: Exception) -> bool:
-    return isinstance(error.__cause__, DiskFull)
-
-
-def fail_on_full_disk(stage_id: int) -> None:
-    """Fail the stage for want of disk, which takes a little disk itself."""
-    if settings.RESERVE is not None:
-        reserve.give_up(settings.RESERVE)
-    fail(stage_id, MoraError(DISK_FULL))
+def _is_away(error: Exception) -> bool:
+    """Whether the database, or its attention, comes back by itself; else it answers, and would
+    answer so again."""
+    if not isinstance(error, OperationalError | InterfaceError):
+        return False
+    code: str | None = getattr(error.__cause__, "sqlstate", None)
+    return code is None or code.startswith(PASSING)
 
 
 def fail(stage_id: int, error: Exception) -> None:
     """Fail the stage with its cause: an expected error's sentence, or a defect's traceback."""
+    if isinstance(error.__cause__, DiskFull):
+        if settings.RESERVE is not None:
+            reserve.give_up(settings.RESERVE)  # to be written down, the failure takes a little disk
+        error = MoraError(DISK_FULL)
     stage = Stage.objects.get(pk=stage_id)
     expected = isinstance(error, MoraError)
     trace = "" if expected else "".join(traceback.format_exception(error))

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from alignment.method.config import RunConfig
 from alignment.models import Evaluation, Pair, Policy, Rollout, Run, Score
+from alignment.queries.hold_ups import hold_ups
 from alignment.queries.results import Point, PolicyRow
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
@@ -155,7 +156,14 @@ class RunOut(Schema):
 
 
 class RunWhole(RunOut):
+    """`hold_ups` are sentences on what keeps a live run from going on, as far as is known."""
+
     config: dict[str, Any]
+    hold_ups: list[str]
+
+    @staticmethod
+    def resolve_hold_ups(run: Run) -> list[str]:
+        return hold_ups(run)
 
 
 class StageOut(Schema):

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from django.db.models import Count, F, Q, QuerySet
 from django.db.models.functions import Now
 
@@ -23,10 +22,9 @@ from alignment.models import (
     Stage,
     Status,
     TrainingStep,
-    Worker,
 )
+from alignment.queries.hold_ups import held_up_by, last_heartbeat
 from alignment.queries.stages import note_on, yields
-from mora_web.embedded import reserve
 
 LOG_LINES = 200
 HELD = (Status.PENDING, Status.QUEUED, Status.WAITING)
@@ -93,7 +91,7 @@ class RunState:
     yields: list[tuple[str, list[int | None]]]
     log: list[LogLine]
     failed: Stage | None
-    disk_is_full: bool
+    hold_ups: list[str]
 
     @property
     def live(self) -> bool:
@@ -125,6 +123,7 @@ def run_state(run_id: int) -> RunState:
     share, remaining = _progress(rows)
     active = next((s for s in stages if s.status not in (*ENDED, Status.PENDING)), None)
     failed = next((s for s in stages if s.status == Status.FAILED), None)
+    heartbeat = last_heartbeat(active)
     return RunState(
         run=run,
         now=now,
@@ -136,13 +135,13 @@ def run_state(run_id: int) -> RunState:
         rollouts=sum(s.done for s in stages if s.unit == "rollouts"),
         pairs=_pairs(stages),
         loss_step1=_loss_step1(stages),
-        heartbeat_age=_heartbeat_age(active, now),
+        heartbeat_age=_seconds(heartbeat, now),
         trainings=_trainings(run, stages),
         paired_rounds=[s.round for s in stages if s.kind == "pair" and "yield" in s.facts],
         yields=yields(stages),
         log=log_tail(run),
         failed=failed,
-        disk_is_full=settings.RESERVE is not None and reserve.is_full(settings.RESERVE),
+        hold_ups=held_up_by(active, now, heartbeat),
     )
 
 
@@ -251,15 +250,6 @@ def _loss_step1(stages: Iterable[Stage]) -> float | None:
     """The first step's loss of the latest training that has ended."""
     found = [s.facts["loss_step1"] for s in stages if s.facts.get("loss_step1") is not None]
     return found[-1] if found else None
-
-
-def _heartbeat_age(active: Stage | None, now: datetime) -> float | None:
-    """Seconds since a worker last said that it lives, of those that help with the active stage."""
-    if active is None or active.kind == "review":
-        return None
-    queue = active.queue
-    helpers = Worker.objects.filter(queue__contains=queue).order_by("-heartbeat_at")
-    return _seconds(helpers.values_list("heartbeat_at", flat=True).first(), now)
 
 
 def _trainings(run: Run, stages: Iterable[Stage]) -> list[Training]:

@@ -292,3 +292,17 @@ def test_a_full_disk_is_told_though_nothing_can_be_written(
     assert told not in researcher.get(page).content.decode()
     monkeypatch.setattr(reserve, "LEAST", 2**62)  # more than any disk has free
     assert told in researcher.get(page).content.decode()
+    (sentence,) = researcher.get(f"/api/v1/runs/{run.pk}").json()["hold_ups"]
+    assert sentence.startswith(told)
+
+
+def test_a_run_whose_workers_are_gone_says_so(run: Run, researcher: Client) -> None:
+    put(stage_of(run, "train"), status="running", queued_at=now() - seconds(60), queue="gpu")
+    worker = Worker.objects.create(name="gpu", queue="gpu", slots=1, heartbeat_at=now())
+    page, told = reverse("run", args=[run.project.slug, run.pk]), "No worker of the queue gpu"
+    assert told not in researcher.get(page).content.decode()
+    assert researcher.get(f"/api/v1/runs/{run.pk}").json()["hold_ups"] == []
+    Worker.objects.filter(pk=worker.pk).update(heartbeat_at=now() - seconds(20))
+    assert told in researcher.get(page).content.decode()
+    (sentence,) = researcher.get(f"/api/v1/runs/{run.pk}").json()["hold_ups"]
+    assert sentence.startswith(told)
