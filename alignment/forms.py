@@ -108,7 +108,7 @@ class RunForm(forms.Form):
         return {**drawn, "evaluate.prompts": prompts, **judges, **sets, **compare}
 
     def _noise_fields(self) -> dict[str, forms.Field]:
-        told = "flat: instead of the spread above; its judge's trial says it"
+        told = "flat: instead of the spread above; empty takes what a repeated trial measured"
         return {
             f"mine.noise.{name}": forms.FloatField(
                 label=f"Repeat noise of {name}", required=False, min_value=0, help_text=told

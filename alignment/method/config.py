@@ -70,7 +70,9 @@ class MiningConfig(Frozen):
     min_valid: int | None = Field(None, ge=1, description="none is half of N, at least 4")
     spread_above: float = Field(0.05, ge=0, description="flat rule: spread that counts as varying")
     noise: dict[str, Annotated[float, Field(ge=0)]] = Field(
-        {}, description="flat rule: dimension -> its judge's repeat noise, its own threshold"
+        {},
+        description="flat rule: dimension -> its own threshold; while the spread above is left as"
+        " it is, empty takes its judge's repeat noise, where a trial of it was repeated",
     )
 
 

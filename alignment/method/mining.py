@@ -4,12 +4,11 @@ Rules replay on stored scores, for one prompt or for very many at once by the sa
 What is then done with a mined prompt, and the numbers of its ceiling, are elsewhere.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from alignment.method.ceiling import default_min_valid
 from alignment.method.records import (
@@ -182,15 +181,19 @@ def decide(counted: Tally, rule: MiningRule) -> Verdicts:
     return _flat(counted, rule, undecided)
 
 
-def repeat_noise(first: ArrayLike, second: ArrayLike) -> float | None:
-    """A judge's repeat noise from the rewards (n,) of one sample judged twice, a threshold of
-    `flat`: sqrt(mean(d^2) / 2), the standard deviation of one reading (Dahlberg's formula).
+def repeat_noise(readings: Iterable[Sequence[float] | Floats]) -> float | None:
+    """A judge's repeat noise, a threshold of `flat`: the standard deviation of one reading about
+    the judge's own mean on the same text.
 
-    Pairs without both scores are left out; None where none is left.
+    readings: per text the rewards that it was given, the unread ones left out. Pooled over the
+    texts with two or more, sqrt(sum of squares / degrees of freedom), which for two readings each
+    is Dahlberg's sqrt(mean(d^2) / 2); None where there is no such text.
     """
-    change = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
-    change = change[np.isfinite(change)]
-    return float(np.sqrt(np.mean(change**2) / 2)) if change.size else None
+    squares, freedom = 0.0, 0
+    for rewards in (np.asarray(r, dtype=np.float64) for r in readings if len(r) > 1):
+        squares += float(np.sum((rewards - rewards.mean()) ** 2))
+        freedom += len(rewards) - 1
+    return float(np.sqrt(squares / freedom)) if freedom else None
 
 
 def _capped(counted: Tally, rule: MiningRule, undecided: Bools) -> Verdicts:

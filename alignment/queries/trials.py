@@ -4,9 +4,8 @@ itself."""
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from alignment.models import JudgeTrial
+from alignment.method import mining
+from alignment.models import Judge, JudgeTrial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,18 +32,18 @@ def rows(trial: JudgeTrial) -> list[TrialRow]:
 
 
 def repeat_noise(trial: JudgeTrial) -> float | None:
-    """Standard deviation of one reward about the judge's own mean on the same text.
-
-    Pooled over the texts with two valid scores or more, from rewards on the dimension's scale;
-    None where there is none, or where completions were compared. The flat mining rule can take it
-    as a dimension's threshold.
-    """
+    """How much the judge disagrees with itself, from rewards on the dimension's scale; None where
+    no text has two valid scores, or where completions were compared."""
     scale = trial.judge.dimension.record
-    squares, freedom = 0.0, 0
-    for row in (row for row in rows(trial) if row.other is None):
-        raw = [found["raw"] for found in row.judgements if found["raw"] is not None]
-        if len(raw) > 1:
-            rewards = scale.normalise(raw)
-            squares += float(np.sum((rewards - rewards.mean()) ** 2))
-            freedom += len(raw) - 1
-    return float(np.sqrt(squares / freedom)) if freedom else None
+    alone = [row.judgements for row in rows(trial) if row.other is None]
+    valid = [[j["raw"] for j in judgements if j["raw"] is not None] for judgements in alone]
+    return mining.repeat_noise([scale.normalise(raw) for raw in valid if raw])
+
+
+def measured_noise(judge: Judge) -> float | None:
+    """The judge's repeat noise by the latest trial that tells it of this version; None for none."""
+    done = judge.trials.filter(
+        state=JudgeTrial.State.DONE, judge_version=judge.version, repeats__gt=1
+    )
+    told = (repeat_noise(trial) for trial in done.select_related("judge__dimension"))
+    return next((noise for noise in told if noise is not None), None)

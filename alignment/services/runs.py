@@ -10,11 +10,12 @@ from pydantic import ValidationError
 from alignment import lifecycle
 from alignment.method import plan
 from alignment.method.ceiling import default_min_valid
-from alignment.method.config import RunConfig
+from alignment.method.config import MiningConfig, RunConfig
 from alignment.method.errors import MoraError
 from alignment.models import ENDED, Judge, Project, Prompt, Role, Run, Stage, Status
 from alignment.models.judges import harm_judge
 from alignment.permissions import require
+from alignment.queries.trials import measured_noise
 from alignment.services.readiness import (
     COMPARISON,
     judge_problem,
@@ -43,9 +44,13 @@ def parse_config(data: dict[str, Any]) -> RunConfig:
 
 
 def create_run(*, project: Project, name: str, config: RunConfig, by: User) -> Run:
-    """A pending run with all its stages. Raises BadConfig, Denied, or MoraError for its name."""
+    """A pending run with all its stages. Raises BadConfig, Denied, or MoraError for its name.
+
+    Its configuration has the judges' measured repeat noise where the flat rule asks for it.
+    """
     require(by, project, Role.RESEARCHER)
     check_config(project, config)
+    config = with_measured_noise(project, config)
     try:
         with transaction.atomic():
             run = Run.objects.create(
@@ -84,6 +89,22 @@ def with_share(config: RunConfig, share: float) -> RunConfig:
     """The configuration with another share of the pairs."""
     train = config.train.model_copy(update={"pairs_share": share})
     return config.model_copy(update={"train": train})
+
+
+def with_measured_noise(project: Project, config: RunConfig) -> RunConfig:
+    """The configuration with the repeat noise of the judges that were tried twice, as the flat
+    rule's thresholds of their dimensions; where thresholds were set, those stay."""
+    mine = config.mine
+    if mine.rule != "flat" or mine.spread_above != MiningConfig().spread_above:
+        return config
+    judges = {judge.name: judge for judge in project.judges.select_related("dimension")}
+    measured = {
+        dimension: noise
+        for dimension, name in config.judges.items()
+        if dimension not in mine.noise and (noise := measured_noise(judges[name])) is not None
+    }
+    filled = mine.model_copy(update={"noise": {**mine.noise, **measured}})
+    return config.model_copy(update={"mine": filled})
 
 
 def start_run(*, run: Run, by: User) -> None:

@@ -9,10 +9,12 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from alignment.method.config import MiningConfig
 from alignment.method.errors import MoraError
 from alignment.models import JudgeTrial, Project
 from alignment.queries.trials import repeat_noise
-from alignment.services import judges
+from alignment.services import judges, runs
+from tests.builders import config_of
 from tests.conftest import Workers
 from tests.endpoints import Body, Server, completion, problem
 from tests.judges.conftest import Answering, make_judge
@@ -123,3 +125,26 @@ def test_two_completions_are_compared_in_the_order_given(
     rules = judged.judges.get(name="sandbox-helpful")
     with pytest.raises(MoraError, match="only a rubric judge compares"):
         judges.try_judge(judge=rules, items=[("p", "c", "d")], by=ada)
+
+
+def test_a_run_by_the_flat_rule_takes_the_noise_that_was_measured(
+    judged: Project, ada: User
+) -> None:
+    judge = judged.judges.get(engine="rubric")
+    name = judge.dimension.name
+    config = config_of(judges={**config_of().judges, name: judge.name})
+
+    def noise(**mine: object) -> dict[str, float]:
+        asked = config.model_copy(update={"mine": MiningConfig.model_validate(mine)})
+        return runs.with_measured_noise(judged, asked).mine.noise
+
+    assert noise(rule="flat") == {}
+    trial = judges.try_judge(judge=judge, items=[("p", "a")], by=ada, repeats=2)
+    assert noise(rule="flat") == {}
+    read = [[{"raw": raw, "reply": "", "reason": ""}] for raw in (2.0, 4.0)]
+    judges.end_trial(trial, results=read)
+    assert noise(rule="flat") == {name: pytest.approx(2**0.5 / 4)}
+    assert noise(rule="flat", noise={name: 0.2}) == {name: 0.2}
+    assert noise(rule="flat", spread_above=0.1) == noise(rule="capped") == {}
+    judges.edit_settings(judge=judge, settings={**judge.settings, "max_new_tokens": 77}, by=ada)
+    assert noise(rule="flat") == {}, "another version's noise is another"

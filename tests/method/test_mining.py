@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from alignment.method.mining import MiningRule, Verdict, mine, repeat_noise, rule_of
+from alignment.method.mining import MiningRule, Verdict, mine, repeat_noise
 from alignment.method.records import Dimension, PromptScores
 
 H = Dimension(name="helpful", scale_low=1, scale_high=5, bar=4)
@@ -165,13 +165,9 @@ def test_a_mean_that_floats_miss_by_rounding_reaches_the_bar() -> None:
 
 
 def test_repeat_noise_is_the_deviation_of_one_reading() -> None:
-    assert repeat_noise([0.5, 0.5], [0.7, 0.3]) == pytest.approx(0.2 / np.sqrt(2))
-    assert repeat_noise([0.5, NONE], [0.5, 1.0]) == 0
-    assert repeat_noise([NONE], [0.5]) is None
-
-
-def test_a_judge_whose_noise_is_known_has_it_as_its_threshold() -> None:
-    settings = {"rule": "flat", "spread_above": 0.05, "noise": {"harmless": 0.2}}
-    rule = rule_of(settings, ["helpful", "harmless"], 16)
-    assert rule == MiningRule(rule="flat", spread_above=(0.05, 0.2), min_valid=8)
-    assert rule_of({**settings, "noise": {}}, ["helpful"], 16).spread_above == 0.05
+    # Two readings each: sqrt(mean(d^2) / 2), with d = 0.2 twice.
+    assert repeat_noise([[0.5, 0.7], [0.5, 0.3]]) == pytest.approx(0.2 / np.sqrt(2))
+    # Squares 0.02 + 0.02 and 0.125, over 2 + 1 degrees of freedom.
+    assert repeat_noise([[0.1, 0.2, 0.3], [0, 0.5]]) == pytest.approx(np.sqrt(0.145 / 3))
+    assert repeat_noise([[0.5], [1, 1]]) == 0
+    assert repeat_noise([[0.5], []]) is None
