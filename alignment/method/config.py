@@ -115,7 +115,9 @@ class PairConfig(Frozen):
     consistent: bool = Field(True, description="no dimension of chosen below rejected")
     keep_aligned: bool = Field(True, description="no dimension aligned in an earlier round falls")
     chosen_passes: bool = Field(False, description="chosen passes every bar")
-    length_gap_at_most: int | None = Field(None, ge=0, description="tokens")
+    length_gap_at_most: int | None = Field(
+        None, ge=0, description="tokens; words where an endpoint counts none"
+    )
     prompt: Literal["rewrite", "original", "both"] = Field(
         "rewrite", description="prompt trained on; under the original, completions are judged again"
     )

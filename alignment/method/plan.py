@@ -97,10 +97,12 @@ def _decisive(review: dict[str, Any]) -> dict[str, Any]:
 
 
 def _aim(whole: dict[str, Any], number: int) -> dict[str, Any]:
-    """Focus, the dimensions aligned before it, and weights (equal when none are given)."""
+    """Focus, the dimensions aligned before it (a simultaneous round aligns all), and weights
+    (equal when none are given)."""
     a_round = whole["rounds"][number - 1]
     equal = 1 / len(whole["dimensions"])
-    earlier = {r["focus"] for r in whole["rounds"][: number - 1]} - {None, a_round["focus"]}
+    foci = [r["focus"] for r in whole["rounds"][: number - 1]]
+    earlier = {*(whole["dimensions"] if None in foci else foci)} - {a_round["focus"]}
     return {
         "focus": a_round["focus"],
         "aligned": sorted(earlier),

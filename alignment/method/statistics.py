@@ -187,22 +187,22 @@ def alignment_tax(
     """tax[j, k] = mean of k after round j less its mean after the round that aligned k, j later.
 
     means: a row for the start policy, then one per round. aligned: the dimension's index that
-    each round aligned, None for a simultaneous one. Where several rounds aligned k the latest
-    before j counts, and round j itself has no tax on what it aligns.
+    each round aligned, None for a simultaneous one, which aligns all. Where several rounds aligned
+    k the latest before j counts, and round j itself has no tax on what it aligns.
     """
     if len(means) != len(aligned) + 1:
         raise ValueError(f"{len(aligned)} rounds need {len(aligned) + 1} rows of means.")
     since: dict[int, int] = {}
     rows = []
     for j, focus in enumerate(aligned, 1):
-        later = {k: i for k, i in since.items() if k != focus}
+        every = range(len(means[0]))
+        now = set(every if focus is None else [focus])
         row = (
-            _less(means[j][k], means[later[k]][k]) if k in later else None
-            for k in range(len(means[0]))
+            _less(means[j][k], means[since[k]][k]) if k in since.keys() - now else None
+            for k in every
         )
         rows.append(tuple(row))
-        if focus is not None:
-            since[focus] = j
+        since |= dict.fromkeys(now, j)
     to_start = (_less(last, first) for last, first in zip(means[-1], means[0], strict=True))
     return TaxMatrix(tax=tuple(rows), to_start=tuple(to_start))
 

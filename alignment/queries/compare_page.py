@@ -153,8 +153,8 @@ def _means(arm: CompareArm, names: Sequence[str], seeds: Sequence[int]) -> list[
 def _feasible(
     asked: Mapping[str, str], found: Comparison, base: CompareArm, reference: CompareArm | None
 ) -> tuple[dict[str, str], Feasibility | None, str]:
-    """Whether the reference's rollouts could be reweighed to the targets; the base's means are
-    the targets where none are asked for."""
+    """Whether the reference's rollouts, of all seeds, could be reweighed to the targets; the base's
+    means are the targets where none are asked for."""
     own = next(a for a in found.arms if a.name == base.name)
     usual = {n: f"{e.value:.2f}" for n, e in own.rewards.items() if e.value is not None}
     targets = {n: asked.get(f"target.{n}") or usual.get(n, "") for n in found.dimensions}
@@ -165,12 +165,13 @@ def _feasible(
     if not all(0 <= v <= 1 for v in values):
         return targets, None, "A target is a number from 0 to 1 for each dimension."
     source = reference or base
-    scores = evaluation_scores(next(iter(source.evaluations.values())))
-    rewards = PromptScores(dims=scores.dims, raw=scores.raw).rewards
+    seeds = [evaluation_scores(evaluation) for evaluation in source.evaluations.values()]
+    scored = [PromptScores(dims=scores.dims, raw=scores.raw).rewards for scores in seeds]
+    rewards, prompts = np.concatenate(scored), np.concatenate([scores.prompt for scores in seeds])
     if not np.isfinite(rewards).all(axis=1).any():
         told = "No rollout was judged on every dimension, so targets cannot be checked together."
         return targets, None, told
-    return targets, feasibility(rewards, scores.prompt, values), ""
+    return targets, feasibility(rewards, prompts, values), ""
 
 
 def _sweep(base: CompareArm, shown: Sequence[CompareArm], found: Comparison) -> Sweep | None:

@@ -1,6 +1,8 @@
 """Win rates by judges that compared two policies' completions of each prompt in both orders."""
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from django.db.models import QuerySet
@@ -16,8 +18,10 @@ def preferred(
     own: Sequence[Evaluation], against: Sequence[Evaluation], seed: int
 ) -> dict[str, WinRate]:
     """By dimension the win rate of policies against others, paired by seed; no dimension on which
-    nothing was compared. A prompt of each seed counts once, clustered by its parent."""
+    nothing was compared. A prompt of each seed counts once, clustered by its parent; where a
+    policy has no completion of it, it is invalid."""
     found: dict[str, list[tuple[str, float, float]]] = {}
+    lacking: Counter[str] = Counter()
     for mine, theirs in zip(own, against, strict=True):
         first = _outcomes(mine.sampling_id, theirs.sampling_id, "first", "second")
         second = _outcomes(mine.sampling_id, theirs.sampling_id, "second", "first")
@@ -25,7 +29,9 @@ def preferred(
             parent, shown_first = first[key]
             _, other = second[key]
             found.setdefault(key[0], []).append((parent, shown_first, 1 - other))
-    return {name: _rate(rows, seed) for name, rows in found.items()}
+        if mine.stage is not None:
+            lacking.update(mine.stage.facts.get("not_compared", {}))
+    return {name: _rate(rows, lacking[name], seed) for name, rows in found.items()}
 
 
 def _outcomes(own: int, other: int, mine: str, theirs: str) -> dict[Key, tuple[str, float]]:
@@ -41,7 +47,9 @@ def _outcomes(own: int, other: int, mine: str, theirs: str) -> dict[Key, tuple[s
     }
 
 
-def _rate(rows: Sequence[tuple[str, float, float]], seed: int) -> WinRate:
+def _rate(rows: Sequence[tuple[str, float, float]], lacking: int, seed: int) -> WinRate:
     parents, first, second = zip(*rows, strict=True)
     _, cluster = np.unique(parents, return_inverse=True)
-    return win_rate(first, second, cluster, seed=seed)
+    found = win_rate(first, second, cluster, seed=seed)
+    invalid = (found.invalid_share or 0.0) * len(rows) + lacking
+    return replace(found, invalid_share=invalid / (len(rows) + lacking))

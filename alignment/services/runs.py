@@ -214,6 +214,11 @@ def warnings(project: Project, config: RunConfig) -> list[str]:
             "no judge of the run can tell the harm of a prompt, so rewrites are not checked for"
             " added harm: give the harmless judge a prompt_template"
         )
+    if config.pair.rule == "rs_dpo" and config.pair.consistent:
+        found.append(
+            "RS-DPO takes every pair over its gap; with `consistent` on, those that fall on a"
+            " dimension are left out: turn it off for the rule as published"
+        )
     family = {name: _family(judge) for name, judge in judges.items()}
     pairing = {family.get(name): name for name in config.judges.values()}
     asked = [*config.evaluate.judges.items(), *config.evaluate.compare.items()]

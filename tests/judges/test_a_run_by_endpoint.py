@@ -153,7 +153,8 @@ def test_first_completions_are_compared_with_the_start_policys_in_both_orders(
 ) -> None:
     ready(judged)
     more = [f"How do I paint {i} {'odd ' * (i % 3 == 0)}chairs?" for i in range(30)]
-    add_prompts(judged, "doors", more)
+    never_answered = "Is a long door heavy?"
+    add_prompts(judged, "doors", [*more, never_answered])
     answering.of = answer  # type: ignore[assignment]
     names = {"helpful": "sandbox-helpful-eval", "harmless": "sandbox-harmless-eval"}
     asked = {"prompts": "held-out", "n": 2, "judges": names, "sets": {"helpful": "doors"},
@@ -187,6 +188,6 @@ def test_first_completions_are_compared_with_the_start_policys_in_both_orders(
     (arm,) = (a for a in page.arms if a.name != "start")
     rate = arm.preferred["helpful"]
     assert rate.rate.value == pytest.approx(sum(valid) / len(valid))
-    assert rate.invalid_share == pytest.approx(len(unread) / len(more))
+    assert rate.invalid_share == pytest.approx((len(unread) + 1) / (len(more) + 1))
     assert "harmless" not in arm.preferred
     assert after.facts["usage"]["requests"] > 0 and start.config["evaluate"]["compare"] == {}

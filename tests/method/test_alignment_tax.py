@@ -21,10 +21,12 @@ def test_aligning_a_dimension_again_starts_its_tax_anew() -> None:
     assert found.tax[3] == (pytest.approx(-0.1), None)
 
 
-def test_a_simultaneous_round_aligns_no_single_dimension_and_has_no_tax() -> None:
+def test_a_simultaneous_round_aligns_every_dimension() -> None:
     found = alignment_tax([[0.2, 0.3], [0.4, 0.5]], [None])
     assert found.tax == ((None, None),)
     assert found.to_start == pytest.approx((0.2, 0.2))
+    found = alignment_tax([[0.2, 0.3], [0.5, 0.2], [0.4, 0.5], [0.6, 0.1]], [0, None, 0])
+    assert found.tax == ((None, None), (None, None), (None, pytest.approx(-0.4)))
 
 
 def test_an_undefined_mean_gives_no_tax() -> None:

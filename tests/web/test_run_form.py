@@ -337,3 +337,10 @@ def test_rewrites_whose_harm_nobody_can_tell_are_warned_of(project: Project) -> 
     assert any("added harm" in w for w in warnings(project, config_of()))
     kept = config_of(rewrite={"strategy": "none"})
     assert not any("added harm" in w for w in warnings(project, kept))
+
+
+def test_a_rule_that_is_not_as_published_is_warned_of(project: Project) -> None:
+    published = config_of(pair={"rule": "rs_dpo", "consistent": False})
+    assert warnings(project, published) == warnings(project, config_of())
+    kept = warnings(project, config_of(pair={"rule": "rs_dpo"}))
+    assert [w for w in kept if w.startswith("RS-DPO takes every pair over its gap")]

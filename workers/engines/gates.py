@@ -12,6 +12,7 @@ from alignment.method.losses import loss_at_zero
 from workers.engines.folders import fingerprint
 
 TOLERANCE = 1e-4  # of the step-1 loss, in float32
+ROUNDING = 4 * torch.finfo(torch.float32).eps  # what float32 can tell of a loss that is large
 
 
 def loss_gates(settings: TrainConfig, value: float) -> list[dict[str, Any]]:
@@ -21,7 +22,7 @@ def loss_gates(settings: TrainConfig, value: float) -> list[dict[str, Any]]:
     if expected is None:
         return []
     told = "ln 2" if losses == {"sigmoid": 1.0} else f"{settings.loss} at h = 0"
-    tolerance = TOLERANCE * max(1.0, expected)
+    tolerance = max(TOLERANCE, ROUNDING * expected)
     return [gate(f"step-1 loss is {told}", value, expected, tolerance)]
 
 

@@ -3,7 +3,7 @@ orders. The last parts of an evaluation after a round, one part a judge."""
 
 from collections.abc import Iterable, Mapping
 
-from alignment.models import Judge, Preference, Rollout, Stage
+from alignment.models import Judge, Preference, Prompt, Rollout, Stage
 from workers import judging, store
 from workers.stages.job import ChunkPlan, Job, Write, add_counts
 
@@ -24,6 +24,8 @@ def compare(job: Job, by: Judge, prompt_set: str) -> Write:
     """Have the chunk's prompts of a set judged in both orders; what to write of it."""
     own, start = (_first_rollouts(job, s, prompt_set) for s in (job.stage, _start_of(job.stage)))
     shared = sorted(own.keys() & start.keys())
+    asked = Prompt.objects.filter(pk__in=job.claim.items, prompt_set__name=prompt_set).count()
+    lacking = {by.dimension.name: asked - len(shared)} if asked > len(shared) else {}
     shown = [pair for key in shared for pair in _both_orders(own[key], start[key])]
     items = [(one.prompt.text, one.text, other.text) for one, other in shown]
     judged = judging.compare(job.call, by, items)
@@ -43,6 +45,7 @@ def compare(job: Job, by: Judge, prompt_set: str) -> Write:
     def write() -> None:
         store.insert(rows)
         add_counts(job.stage, "usage", judged.usage)
+        add_counts(job.stage, "not_compared", lacking)
 
     return write
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from alignment.method.language import words
 from alignment.method.records import Dimension, Floats, PromptScores
 from alignment.method.selection import Selected, SelectionRule, implied_gap, select_pairs
 from alignment.models import Judge, Pair, Prompt, Rollout, Sampling, Stage
@@ -129,8 +130,14 @@ def _selected(group: _Group, dims: tuple[Dimension, ...], rule: SelectionRule) -
         rule,
         texts=[r.text for r in group.rollouts],
         cut=[r.finish_reason == "length" for r in group.rollouts],
-        lengths=[r.tokens or 0 for r in group.rollouts],
+        lengths=_lengths(group.rollouts),
     )
+
+
+def _lengths(rollouts: Sequence[Rollout]) -> list[int]:
+    """In tokens; in words where an endpoint has not counted them all."""
+    tokens = [r.tokens for r in rollouts if r.tokens is not None]
+    return tokens if len(tokens) == len(rollouts) else [len(words(r.text)) for r in rollouts]
 
 
 def _write_judged(group: _Group, judges: list[Judge]) -> None:
