@@ -233,9 +233,12 @@ def confirm_cancel(stage: Stage) -> None:
 
 
 def retry(run: Run) -> None:
-    """Take a failed or cancelled run up again where it stopped; finished chunks are kept."""
-    for stage in run.stages.filter(status__in=(S.FAILED, S.CANCELLED)).order_by("position"):
-        with transaction.atomic():
+    """Take a failed or cancelled run up again where it stopped; finished chunks are kept.
+
+    All in one transaction: a run whose stages are partly cancelled is one whose cancel goes on.
+    """
+    with transaction.atomic():
+        for stage in run.stages.filter(status__in=(S.FAILED, S.CANCELLED)).order_by("position"):
             if stage.version != plan.VERSIONS[stage.kind]:
                 _forget_work(stage)
             stage.chunks.filter(state=Chunk.State.FAILED).update(

@@ -163,9 +163,13 @@ class Child:
         return ChildDied(f"the engine's process ended with status {status}; see the stage's log")
 
     def _read_frames(self, stream: TextIO) -> None:
-        for line in stream:
-            self._frames.put(json.loads(line))
-        self._frames.put(None)
+        try:
+            for line in stream:
+                self._frames.put(json.loads(line))
+        except ValueError as error:  # killed in the middle of a frame
+            self.log(f"a frame of the engine was cut off: {error}")
+        finally:
+            self._frames.put(None)
 
     def _read_log(self, stream: TextIO) -> None:
         for line in stream:

@@ -12,7 +12,7 @@ from typing import Any
 
 from celery import current_app
 from celery.signals import celeryd_after_setup, worker_shutdown, worker_shutting_down
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.db.models.functions import Now
 
 from alignment.models import Worker
@@ -40,7 +40,7 @@ def leave(sender: Any, **_: Any) -> None:
     try:
         stage_log.flush()
         Worker.objects.filter(name=sender.hostname).delete()
-    except DatabaseError as error:
+    except Error as error:
         log.warning("left without saying so, the database is away: %s", error)
 
 
@@ -56,8 +56,8 @@ def _beat(worker: Any) -> None:
             for queue in queues:
                 if slots.busy() < worker.concurrency:
                     _look(queue, worker.pool)
-        except DatabaseError as error:
-            log.warning("no heartbeat, the database is away: %s", error)
+        except Exception as error:  # the thread must outlive whatever is away
+            log.warning("no heartbeat, or no work looked for: %r", error)
         connection.close()
 
 

@@ -20,6 +20,7 @@ OTHERS_GONE = timedelta(seconds=20)
 
 def sweep() -> None:
     open_expired_chunks()
+    finish_cancels()
     confirm_cancels()
     close_reviews()
     advance_runs()
@@ -28,10 +29,22 @@ def sweep() -> None:
 
 
 def open_expired_chunks() -> None:
-    """A claim whose lease ran out is open again, for whoever comes first."""
-    Chunk.objects.filter(state=Chunk.State.CLAIMED, lease_expires_at__lt=Now()).update(
-        state=Chunk.State.OPEN, lease_expires_at=None
-    )
+    """A claim whose lease ran out is open again, for whoever comes first.
+
+    One that ends later than a lease can was given before the clock went back: it ends a lease from
+    now, unless its worker lives and renews it.
+    """
+    lease = timedelta(seconds=claims.LEASE_SECONDS)
+    claimed = Chunk.objects.filter(state=Chunk.State.CLAIMED)
+    claimed.filter(lease_expires_at__lt=Now()).update(state=Chunk.State.OPEN, lease_expires_at=None)
+    claimed.filter(lease_expires_at__gt=Now() + 2 * lease).update(lease_expires_at=Now() + lease)
+
+
+def finish_cancels() -> None:
+    """Cancel the rest of a run whose cancel was cut off between two of its stages."""
+    live = Stage.objects.filter(run=OuterRef("pk"), status__in=lifecycle.LIVE)
+    for run in Run.objects.filter(Exists(live), status=Status.CANCELLED):
+        lifecycle.cancel(run)
 
 
 def confirm_cancels() -> None:

@@ -91,11 +91,11 @@ def work_on(claim: claims.Claim, slot: slots.Slot) -> None:
     """Do a claimed chunk and close it, whatever happens."""
     stage = Stage.objects.select_related("run__project").get(pk=claim.stage)
     slot.stage_id = stage.pk
-    watch = Watch(claim)
     try:
-        job = stages.Job(stage=stage, claim=claim, slot=slot, stop=watch.stop)
-        write = stages.HANDLERS[stage.kind].work(job)
-        _close(claim, write)
+        with Watch(claim) as watch:
+            job = stages.Job(stage=stage, claim=claim, slot=slot, stop=watch.stop)
+            write = stages.HANDLERS[stage.kind].work(job)
+            _close(claim, write)
     except (claims.Fenced, Stopped):
         slot.end_children()
         _give_back(claim)
@@ -114,8 +114,6 @@ def work_on(claim: claims.Claim, slot: slots.Slot) -> None:
         _give_back(claim)
         if _is_away(error):
             raise
-    finally:
-        watch.end()
 
 
 def _close(claim: claims.Claim, write: Callable[[], None]) -> None:

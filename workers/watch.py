@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 
-from django.db import DatabaseError, connection
+from django.db import connection
 
 from alignment.models import Stage, Status
 from workers import claims, slots
@@ -25,7 +25,10 @@ class Watch:
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._thread.start()
 
-    def end(self) -> None:
+    def __enter__(self) -> "Watch":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
 
@@ -38,9 +41,9 @@ class Watch:
                     renewed = time.monotonic()
                 elif due or slots.stopping.is_set() or not self._wanted():
                     self.stop.set()
-            except DatabaseError as error:
+            except Exception as error:
                 # The work goes on; the fence decides at its close whether it still counts.
-                log.warning("no heartbeat, the database is away: %s", error)
+                log.warning("no heartbeat, the database is away: %r", error)
                 connection.close()
         connection.close()
 

@@ -9,9 +9,11 @@ import logging
 import os
 import uuid
 from pathlib import Path
+from queue import Empty
 from time import monotonic_ns
 from typing import Any
 
+from kombu.exceptions import ChannelError
 from kombu.transport import filesystem
 from kombu.utils.json import dumps
 
@@ -22,6 +24,7 @@ class Channel(filesystem.Channel):  # type: ignore[misc]
     def _put(self, queue: str, payload: Any, **_: Any) -> None:
         name = f"{monotonic_ns()}_{uuid.uuid4()}.{queue}.msg"  # as kombu names it
         aside = Path(self.data_folder_out) / f"{name}.new"
+        aside.parent.mkdir(parents=True, exist_ok=True)
         aside.write_text(dumps(payload))
         os.replace(aside, aside.with_suffix(""))
 
@@ -29,11 +32,15 @@ class Channel(filesystem.Channel):  # type: ignore[misc]
         while True:
             try:
                 message = super()._get(queue)
-            except ValueError:
-                message = None
-            if isinstance(message, dict) and "properties" in message:
+                self.Message(message, channel=self).delivery_info["routing_key"]
+            except (Empty, ChannelError):
+                raise
+            except FileNotFoundError:  # somebody removed the folder
+                raise Empty from None
+            except Exception as error:  # whatever else a file may hold
+                log.warning("a message of queue %s cannot be read and is gone: %r", queue, error)
+            else:
                 return message
-            log.warning("a message of queue %s cannot be read and is gone", queue)
 
     def get_table(self, exchange: str) -> Any:
         try:
@@ -42,6 +49,7 @@ class Channel(filesystem.Channel):  # type: ignore[misc]
             return []
 
     def _queue_bind(self, exchange: str, *binding: str) -> None:
+        Path(self.control_folder).mkdir(parents=True, exist_ok=True)
         try:
             super()._queue_bind(exchange, *binding)
         except ValueError:

@@ -1,9 +1,11 @@
 """Only a checkpoint whose every file is as it was sealed is resumed from."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from alignment.method.errors import MoraError
 from workers.engines.checkpoints import inherit, newest, seal
 
 
@@ -71,3 +73,23 @@ def test_an_attempt_begins_with_a_copy_of_the_newest_whole_checkpoint(tmp_path: 
 def test_without_an_earlier_attempt_there_is_nothing_to_inherit(tmp_path: Path) -> None:
     inherit(tmp_path / "none", tmp_path / "none" / "attempt-1")
     assert not (tmp_path / "none").exists()
+
+
+def test_a_checkpoint_that_cannot_be_copied_stays_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = checkpoint(tmp_path / "attempt-1" / "checkpoints-k", 4)
+    seal(kept)
+
+    def full(source: Path, target: Path) -> None:
+        target.mkdir(parents=True)
+        raise shutil.Error([(str(source), str(target), "[Errno 28] No space left on device")])
+
+    monkeypatch.setattr(shutil, "copytree", full)
+    with pytest.raises(MoraError, match=r"checkpoint-4 could not be copied .*No space left"):
+        inherit(tmp_path, tmp_path / "attempt-2")
+    assert newest(kept.parent) == kept
+    assert not (tmp_path / "attempt-2").exists()
+    monkeypatch.undo()
+    inherit(tmp_path, tmp_path / "attempt-2")
+    assert newest(tmp_path / "attempt-2" / "checkpoints-k") is not None

@@ -90,6 +90,16 @@ def test_a_folder_that_holds_no_known_model_is_an_expected_failure(
     assert not (tmp_path / "ran").exists()
 
 
+def test_weights_that_were_cut_off_are_an_expected_failure(
+    tiny_policy: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_policy, tmp_path, dirs_exist_ok=True)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(MoraError, match="cannot be loaded"):
+        Sampler(tmp_path, "float32")
+
+
 def test_a_tokenizer_without_a_chat_template_is_refused(tiny_policy: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_policy, tmp_path, dirs_exist_ok=True)
     (tmp_path / "chat_template.jinja").unlink()

@@ -1,5 +1,8 @@
 """Migrations with a run in flight: backwards by one and forwards again loses nothing of it."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +14,8 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from alignment.models import Chunk, Run
 from tests.builders import make_run, ready_project, running_stage
+from tests.conftest import database_url
+from tests.environment import BASE
 from workers import claims
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -44,3 +49,18 @@ def test_a_run_in_flight_outlives_a_step_back_and_forth(owner: User, tmp_path: P
     assert list(run.stages.values_list("pk", "status", "fingerprint", "config")) == stages
     assert claims.renew(held)
     assert claims.claim(stage.pk, "host/1/1") is not None
+
+
+def test_two_consoles_that_start_at_once_both_find_the_database_migrated() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DROP DATABASE IF EXISTS empty_at_first")
+        cursor.execute("CREATE DATABASE empty_at_first")
+    whole = database_url()
+    name = connection.settings_dict["NAME"]
+    env = {**os.environ, "DATABASE_URL": whole.replace(f"/{name}?", "/empty_at_first?")}
+    argv = [sys.executable, "manage.py", "migrate", "--noinput", "-v", "0"]
+    both = [subprocess.Popen(argv, cwd=BASE, env=env, stderr=subprocess.PIPE) for _ in range(2)]
+    told = [process.communicate(timeout=120)[1].decode() for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    with connection.cursor() as cursor:
+        cursor.execute("DROP DATABASE empty_at_first")

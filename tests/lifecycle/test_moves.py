@@ -10,6 +10,7 @@ from django.db import connection
 from alignment import lifecycle
 from alignment.models import Run, Stage, Status
 from tests.builders import make_run, ready_project
+from workers import sweeper
 
 S = Status
 
@@ -81,6 +82,17 @@ def test_a_cancelled_run_goes_on_when_retried(run: Run) -> None:
     run.refresh_from_db()
     assert first(run).status == S.QUEUED
     assert (run.status, run.ended_at) == (S.QUEUED, None)
+
+
+def test_a_cancel_that_was_cut_off_is_finished_by_the_sweeper(run: Run) -> None:
+    lifecycle.advance(run)
+    last = run.stages.order_by("position").last()
+    assert last is not None
+    lifecycle.move(last, S.CANCELLED)
+    run.refresh_from_db()
+    assert (run.status, first(run).status) == (S.CANCELLED, S.QUEUED)
+    sweeper.sweep()
+    assert set(run.stages.values_list("status", flat=True)) == {S.CANCELLED}
 
 
 def test_a_failed_stage_is_queued_again_by_retry_and_keeps_its_finished_chunks(run: Run) -> None:

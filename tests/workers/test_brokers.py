@@ -1,11 +1,13 @@
 """The same run over each broker. A broker that answers on no standard port is named as skipped."""
 
+import json
 import shutil
 import signal
 import socket
 import subprocess
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,6 +26,30 @@ BROKERS = {
     "rabbitmq": "amqp://guest:guest@127.0.0.1:5672//",
     "redis": "redis://127.0.0.1:6379/9",
 }
+HEADERS = {"task": "workers.help", "id": "1", "lang": "py", "argsrepr": "", "kwargsrepr": ""}
+PROPERTIES = {"delivery_tag": "1", "delivery_mode": 2, "delivery_info": {"routing_key": "gpu"}}
+
+
+def lie(body: object, **changes: object) -> dict[str, object]:
+    """A message in whole that says something no bell says."""
+    content = b64encode(json.dumps(body).encode()).decode()
+    envelope = {"body": content, "content-type": "application/json", "headers": HEADERS}
+    properties = {**PROPERTIES, "body_encoding": "base64"}
+    return {**envelope, "content-encoding": "utf-8", "properties": properties, **changes}
+
+
+LIES = [
+    lie([1, 2]),
+    lie("text"),
+    lie([["x"], {}, {}]),
+    lie([[1], {}, {}], headers=None),
+    lie([[1], {}, {}], headers={**HEADERS, "task": ["a", "list"]}),
+    lie([[1], {}, {}], headers={**HEADERS, "task": "no.such.task"}),
+    lie([[1], {}, {}], headers={**HEADERS, "eta": "never"}),
+    lie([[1], {}, {}], properties=None),
+    lie([[1], {}, {}], properties={}),
+    lie([[1], {}, {}], **{"content-type": "application/x-python-serialize"}),
+]
 NOTHING = {"rule": "flat", "spread_above": 10}
 PORTS = {"rabbitmq": 5672, "redis": 6379}
 
@@ -114,6 +140,45 @@ def test_work_goes_on_while_the_broker_is_away_and_after_it_came_back_empty(
 
 
 @pytest.mark.xdist_group("brokers")
+@pytest.mark.parametrize("trouble", ["REPLICAOF 127.0.0.1 1", "SET gpu text", "SET cpu text"])
+def test_work_goes_on_while_the_broker_answers_with_an_error(
+    trouble: str,
+    sandbox: Project,
+    owner: User,
+    make_workers: Callable[[str], Workers],
+    redis: Callable[[], subprocess.Popen[bytes]],
+    tmp_path: Path,
+) -> None:
+    redis()
+    port = (tmp_path / "port").read_text()
+    workers = make_workers(f"redis://127.0.0.1:{port}/0")
+    workers.start()
+    until(lambda: Worker.objects.count() == 2, 60)
+    subprocess.run(["redis-cli", "-p", port, "DEL", "gpu", "cpu"], check=True)
+    subprocess.run(["redis-cli", "-p", port, *trouble.split()], check=True)
+    run = make_run(sandbox, owner, mine=NOTHING)
+    runs.start_run(run=run, by=owner)
+    wait_for_run(run, 90)
+    assert run.status == "succeeded"
+    assert all(process.poll() is None for process in workers.running.values()), "a worker fell"
+
+
+@pytest.mark.xdist_group("brokers")
+def test_the_folder_of_the_broker_may_be_removed(
+    sandbox: Project, owner: User, make_workers: Callable[[str], Workers], tmp_path: Path
+) -> None:
+    workers = make_workers(BROKERS["files"])
+    workers.start()
+    until(lambda: Worker.objects.count() == 2, 60)
+    shutil.rmtree(tmp_path / "broker")
+    run = make_run(sandbox, owner, mine=NOTHING)
+    runs.start_run(run=run, by=owner)
+    wait_for_run(run)
+    assert run.status == "succeeded"
+    assert all(process.poll() is None for process in workers.running.values()), "a worker fell"
+
+
+@pytest.mark.xdist_group("brokers")
 def test_half_written_files_of_the_broker_do_no_harm(
     sandbox: Project, owner: User, make_workers: Callable[[str], Workers], tmp_path: Path
 ) -> None:
@@ -122,6 +187,8 @@ def test_half_written_files_of_the_broker_do_no_harm(
     (tmp_path / "broker" / "control" / "gpu.exchange").write_text('[["gpu", "", "g')
     (tmp_path / "broker" / "messages" / "1_half.gpu.msg").write_text('{"body": "W1sxXSwge')
     (tmp_path / "broker" / "messages" / "2_odd.cpu.msg").write_text("[1]")
+    for i, lie in enumerate(LIES):
+        (tmp_path / "broker" / "messages" / f"3_lie{i}.gpu.msg").write_text(json.dumps(lie))
     workers.start()
     run = make_run(sandbox, owner, mine=NOTHING)
     runs.start_run(run=run, by=owner)

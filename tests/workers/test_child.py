@@ -152,3 +152,16 @@ def test_a_stop_ends_the_child_in_the_middle_of_a_call() -> None:
             judge(child, stop, ["Yes, of course. " * 1000] * 5000)
     assert time.monotonic() - started < 5
     assert not child.alive
+
+
+def test_a_child_killed_in_the_middle_of_a_frame_has_died(tmp_path: Path) -> None:
+    engine = tmp_path / "python"
+    engine.write_text(
+        "#!/bin/sh\n"
+        """echo '{"ready": {"version": "1", "on_gpu": false}}'; read request\n"""
+        """printf '{"id": 1, "result": ["cut o'; kill -9 $$\n"""
+    )
+    engine.chmod(0o700)
+    child = Child({"engine": "rules"}, lambda line: None, python=str(engine))
+    with pytest.raises(ChildDied, match="SIGKILL"):
+        judge(child, threading.Event(), ["Yes."])

@@ -206,3 +206,13 @@ def _together(work: Callable[[], None], count: int) -> None:
     for thread in threads:
         thread.join()
     assert errors == []
+
+
+def test_a_lease_from_before_the_clock_went_back_ends_all_the_same(run: Run) -> None:
+    stage = running_stage(run, 2)
+    lives, is_dead = held(stage), held(stage)
+    Chunk.objects.update(lease_expires_at=Now() + timedelta(hours=1))
+    sweeper.open_expired_chunks()
+    assert claims.renew(lives), "a worker that lives keeps its claim"
+    ends = Now() + timedelta(seconds=claims.LEASE_SECONDS)
+    assert Chunk.objects.filter(pk=is_dead.chunk, lease_expires_at__lte=ends).exists()

@@ -4,13 +4,13 @@ The trainer writes a checkpoint file by file, so a kill leaves one half-written;
 written last and durably. Standard library only.
 """
 
-import contextlib
 import json
 import shutil
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
+from alignment.method.errors import MoraError
 from workers.engines.folders import sync
 
 SEAL = "sealed.json"
@@ -30,20 +30,37 @@ def seal(checkpoint: Path) -> None:
 
 def inherit(attempts: Path, own: Path) -> None:
     """Begin an attempt's folder with a copy of the newest whole checkpoint of the others, and
-    remove those. A trainer may still be writing to them, so only the copy is trusted."""
+    remove those. A trainer may still be writing to them, so only the copy is trusted.
+
+    Raises MoraError where a whole one cannot be copied; then all of them stay.
+    """
     shutil.rmtree(own, ignore_errors=True)
     others = [path for path in attempts.glob("attempt-*") if path != own]
     found = [path for other in others for path in other.glob("checkpoints-*/checkpoint-*")]
     for checkpoint in sorted(found, key=_step, reverse=True):
         copy = own / checkpoint.parent.name / checkpoint.name
-        with contextlib.suppress(OSError):  # gone meanwhile
+        try:
             shutil.copytree(checkpoint, copy)
-        if _is_whole(copy):
             sync(copy)
+        except OSError as error:
+            shutil.rmtree(own, ignore_errors=True)
+            if _is_whole(checkpoint):
+                raise MoraError(
+                    f"{checkpoint.name} could not be copied for another attempt ({_cause(error)});"
+                    " free some space, or make the disk writable, then retry"
+                ) from error
+            continue  # gone meanwhile
+        if _is_whole(copy):
             break
-        shutil.rmtree(copy, ignore_errors=True)
+        shutil.rmtree(copy)
     for other in others:
         shutil.rmtree(other, ignore_errors=True)
+
+
+def _cause(error: OSError) -> str:
+    """In the system's words; of a whole folder's errors the first."""
+    first = error.args[0][0][-1] if isinstance(error, shutil.Error) else error.strerror or error
+    return str(first)
 
 
 def newest(folder: Path) -> Path | None:

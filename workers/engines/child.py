@@ -34,8 +34,9 @@ ENGINES = {
     "sandbox-fuser": "workers.sandbox.fuser",
 }
 # As the system words it, since each library wraps it in an error of its own: no space left, over
-# the quota, over the largest size of a file.
-DISK_FULL = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)))
+# the quota, over the largest size of a file, read-only, a broken disk.
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+NOT_WRITTEN = tuple(map(os.strerror, UNWRITABLE))
 Emit = Callable[[dict[str, Any]], None]
 
 log = logging.getLogger("mora.child")
@@ -103,8 +104,9 @@ def answer(engine: Engine | None, request: dict[str, Any], emit: Emit) -> None:
 def describe(error: Exception) -> dict[str, str]:
     """An error as the worker reads it; the kind tells an expected failure from a defect."""
     trace = "".join(traceback.format_exception(error))
-    if full := next((text for text in DISK_FULL if text in trace), None):
-        error = MoraError(f"Files could not be written ({full}); free some space, then retry.")
+    if cause := next((text for text in NOT_WRITTEN if text in trace), None):
+        remedy = "free some space" if "Read-only" not in cause else "make the disk writable"
+        error = MoraError(f"Files could not be written ({cause}); {remedy}, then retry.")
     kind = "MoraError" if isinstance(error, MoraError) else type(error).__name__
     return {"kind": kind, "message": str(error), "traceback": trace}
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification
 
 from alignment.method.errors import MoraError
@@ -81,7 +82,7 @@ def _model(folder: Path, dtype: str, remote_code: bool) -> Any:
             trust_remote_code=remote_code,
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise MoraError(f"{folder} cannot be loaded as a reward model ({error}).") from error
     if told["missing_keys"]:
         lacks = sorted(told["missing_keys"])[0]

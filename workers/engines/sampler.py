@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, GenerationConfig
 
 from alignment.method.errors import MoraError
@@ -52,7 +53,7 @@ def load_causal(folder: Path, dtype: str) -> Any:
             trust_remote_code=False,
             local_files_only=True,
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise MoraError(
             f"{folder} cannot be loaded ({error}); name a whole model of a kind that "
             f"transformers {transformers.__version__} knows."
