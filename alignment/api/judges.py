@@ -1,16 +1,18 @@
 """Judges: look at them, edit their settings, and try one on texts of your own."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from django.http import Http404
+from django.shortcuts import get_object_or_404
 from ninja import Router, Schema, Status
 from pydantic import Field
 
 from alignment.api.access import project_for
 from alignment.api.auth import Request
 from alignment.api.pages import After, Id, Limit, Page, Slug, page
-from alignment.api.schemas import Strict
-from alignment.models import Judge, JudgeTrial, Project, Role
+from alignment.api.schemas import Name, Strict
+from alignment.method.errors import MoraError
+from alignment.models import Judge, JudgeTrial, Project, Rewriter, Role
 from alignment.queries import trials
 from alignment.services import judges
 
@@ -33,6 +35,32 @@ class JudgeOut(Schema):
     @staticmethod
     def resolve_dimension(judge: Judge) -> str:
         return judge.dimension.name
+
+
+class JudgeIn(Strict):
+    """`rule` and `prompt_rule` name rules of the operator's list; `settings` are the engine's."""
+
+    name: Name
+    dimension: str
+    engine: Literal["rules", "pattern", "rubric", "reward", "guard", "mc2"]
+    rule: str = Field("", max_length=100)
+    prompt_rule: str = Field("", max_length=100)
+    settings: dict[str, Any] = Field(default_factory=dict)
+    use: Literal["pairing", "evaluation"] = "pairing"
+
+
+class RewriterIn(Strict):
+    name: Name
+    settings: dict[str, Any]
+
+
+class RewriterOut(Schema):
+    """`version` goes up with every change of the settings."""
+
+    id: int
+    name: str
+    settings: dict[str, Any]
+    version: int
 
 
 class SettingsIn(Strict):
@@ -105,12 +133,48 @@ def list_judges(
     return page(found, after, limit)
 
 
+@router.post("/projects/{slug}/judges", response={201: JudgeOut})
+def add_judge(request: Request, slug: Slug, body: JudgeIn) -> Any:
+    """Add a judge; what its settings leave out is filled in."""
+    project = project_for(request.auth, slug, Role.RESEARCHER)
+    dimension = project.dimensions.filter(name=body.dimension).first()
+    if dimension is None:
+        raise MoraError(f"no dimension {body.dimension!r} in this project")
+    facts = body.model_dump(exclude={"dimension"})
+    row = Judge(project=project, dimension=dimension, **facts)
+    return Status(201, judges.keep(row=row, by=request.auth))
+
+
 @router.put("/projects/{slug}/judges/{judge_id}/settings", response=JudgeOut)
 def put_settings(request: Request, slug: Slug, judge_id: Id, body: SettingsIn) -> Any:
     """Give a judge other settings, such as another template; its version goes up."""
     project = project_for(request.auth, slug, Role.RESEARCHER)
-    judge = _judge(project, judge_id)
-    return judges.edit_settings(judge=judge, settings=body.settings, by=request.auth)
+    row = _judge(project, judge_id)
+    return judges.edit_settings(row=row, settings=body.settings, by=request.auth)
+
+
+@router.get("/projects/{slug}/rewriters", response=Page[RewriterOut])
+def list_rewriters(
+    request: Request, slug: Slug, after: After = None, limit: Limit = 50
+) -> dict[str, Any]:
+    """The project's rewriters with their templates; `sandbox` is there always and not listed."""
+    return page(project_for(request.auth, slug).rewriters.all(), after, limit)
+
+
+@router.post("/projects/{slug}/rewriters", response={201: RewriterOut})
+def add_rewriter(request: Request, slug: Slug, body: RewriterIn) -> Any:
+    """Add a rewriter; what its settings leave out is filled in."""
+    project = project_for(request.auth, slug, Role.RESEARCHER)
+    row = Rewriter(project=project, **body.model_dump())
+    return Status(201, judges.keep(row=row, by=request.auth))
+
+
+@router.put("/projects/{slug}/rewriters/{rewriter_id}/settings", response=RewriterOut)
+def put_rewriter_settings(request: Request, slug: Slug, rewriter_id: Id, body: SettingsIn) -> Any:
+    """Give a rewriter other settings, such as another template; its version goes up."""
+    project = project_for(request.auth, slug, Role.RESEARCHER)
+    row = get_object_or_404(project.rewriters.select_related("project"), pk=rewriter_id)
+    return judges.edit_settings(row=row, settings=body.settings, by=request.auth)
 
 
 @router.post("/projects/{slug}/judges/{judge_id}/trials", response={202: TrialOut})

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from ninja import Query, Router
+from ninja import Query, Router, Status
 
 from alignment.api.access import project_for
 from alignment.api.auth import Request
@@ -10,14 +10,17 @@ from alignment.api.pages import After, Limit, Page, Slug, page
 from alignment.api.schemas import (
     EvaluationOut,
     ParetoOut,
+    PolicyIn,
     PolicyOut,
     ProjectOut,
     PromptSetOut,
     evaluation_out,
     point_out,
 )
+from alignment.models import Role
 from alignment.queries import projects
 from alignment.queries.results import finished_evaluations, pareto, policy_table
+from alignment.services import policies
 
 router = Router(tags=["projects"])
 
@@ -49,6 +52,14 @@ def list_policies(
     """The project's policies, newest first: start policies, trained ones, imported names."""
     found = project_for(request.auth, slug).policies.all()
     return page(found, after, limit, newest_first=True)
+
+
+@router.post("/projects/{slug}/policies", response={201: PolicyOut})
+def add_policy(request: Request, slug: Slug, body: PolicyIn) -> Any:
+    """Add a start policy: a model's folder, or a model at an endpoint of the operator's list."""
+    project = project_for(request.auth, slug, Role.RESEARCHER)
+    made = policies.add_policy(project=project, by=request.auth, **body.model_dump())
+    return Status(201, made)
 
 
 @router.get("/projects/{slug}/evaluations", response=Page[EvaluationOut])

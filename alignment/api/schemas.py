@@ -56,11 +56,23 @@ class PromptSetOut(Schema):
     rewrites: int
 
 
+class PolicyIn(Strict):
+    """A model's folder below MODEL_ROOTS, or an endpoint with the name of the model there."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+    folder: str = Field("", max_length=500)
+    endpoint: str = Field("", max_length=100)
+    served_as: str = Field("", max_length=200)
+
+
 class PolicyOut(Schema):
-    """`parent` and `stage` are those that trained it; a start policy has neither."""
+    """`parent` and `stage` are those that trained it; a start policy has neither. `sha256` is of
+    the weights, as they were when they were first used."""
 
     id: int
     name: str
+    endpoint: str
+    served_as: str
     sha256: str
     adapter_sha256: str
     parent: int | None

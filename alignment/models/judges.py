@@ -4,6 +4,7 @@ Settings are a JSON object that the engine's class in `alignment.method` validat
 leave out is written in, so that a row shows all of it. A change makes a new version.
 """
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -201,6 +202,8 @@ def local_folder(settings: dict[str, Any]) -> str:
 
 
 def _parsed(kind: type[Frozen], settings: Any) -> Frozen:
+    if "\\u0000" in json.dumps(settings):
+        raise ValidationError({"settings": "the settings hold a NUL character"})
     try:
         return kind.model_validate(settings)
     except Invalid as error:

@@ -1,7 +1,7 @@
 """Save judges and rewriters in versions, try a judge on texts, put a reward model on a scale."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from django.contrib.auth.models import User
@@ -32,6 +32,7 @@ LEAST_REFERENCE = 20
 QUANTILES = (0.05, 0.95)
 CANNOT_TRY = (Judge.Engine.IMPORTED, Judge.Engine.MC2)
 # Prompt and completion; with a second completion, a rubric judge compares the two in this order.
+Kept = TypeVar("Kept", Judge, Rewriter)
 Item = tuple[str, str] | tuple[str, str, str]
 
 
@@ -75,15 +76,22 @@ def _what_counts(row: Judge | Rewriter | Any) -> tuple[Any, ...]:
     return tuple(getattr(row, name, None) for name in names)
 
 
-def edit_settings(*, judge: Judge, settings: dict[str, Any], by: User) -> Judge:
-    """Give a judge other settings. Raises MoraError naming what cannot be, or Denied."""
-    require(by, judge.project, Role.RESEARCHER)
-    judge.settings = settings
+def keep(*, row: Kept, by: User) -> Kept:
+    """Save a judge or rewriter, new or edited. Raises MoraError for what cannot be, or Denied."""
+    require(by, row.project, Role.RESEARCHER)
+    if isinstance(row, Judge) and row.pk is None and row.engine == Judge.Engine.IMPORTED:
+        raise MoraError("imported scores make their judge when they are imported")
     try:
-        save(judge)
+        save(row)
     except ValidationError as error:
         raise MoraError("; ".join(error.messages)) from error
-    return judge
+    return row
+
+
+def edit_settings(*, row: Kept, settings: dict[str, Any], by: User) -> Kept:
+    """Give a judge or rewriter other settings. Raises as `keep` does."""
+    row.settings = settings
+    return keep(row=row, by=by)
 
 
 def try_judge(*, judge: Judge, items: Sequence[Item], by: User, repeats: int = 1) -> JudgeTrial:
@@ -144,7 +152,7 @@ def fit_reference(*, trial: JudgeTrial, by: User) -> Judge:
     facts = {"low": low, "high": high, "quantiles": QUANTILES, "n": len(values), "trial": trial.pk}
     fitted = Reference.model_validate(facts)
     return edit_settings(
-        judge=judge, settings={**judge.settings, "reference": fitted.model_dump()}, by=by
+        row=judge, settings={**judge.settings, "reference": fitted.model_dump()}, by=by
     )
 
 

@@ -61,6 +61,7 @@ def _page(
         "other": other[0] if other else "",
         "compares": judge.engine == Judge.Engine.RUBRIC,
         "error": error,
+        "may_edit": may(request.user, project, Role.RESEARCHER),
         "may_try": may(request.user, project, Role.RESEARCHER)
         and judge.engine not in judges.CANNOT_TRY,
     }

@@ -35,7 +35,11 @@ def prompt_sets(request: Request, slug: str) -> HttpResponse:
 @require_safe
 def dimensions(request: Request, slug: str) -> HttpResponse:
     project = project_for(request, slug)
-    context = {"project": project, "dimensions": projects.dimensions(project)}
+    context = {
+        "project": project,
+        "dimensions": projects.dimensions(project),
+        "rewriters": project.rewriters.all(),
+    }
     return render(request, "dimensions.html", context)
 
 

@@ -18,6 +18,7 @@ READS = [
     f"{PROJECT}/compare",
     f"{PROJECT}/runs",
     f"{PROJECT}/judges",
+    f"{PROJECT}/rewriters",
     RUN,
     f"{RUN}/stages",
     f"{RUN}/events",
@@ -25,7 +26,13 @@ READS = [
     f"{RUN}/pairs",
 ]
 # Address, the status for who may, and the least role.
+ADDS = {  # and to what a project has none of
+    "policies": {"name": "new", "folder": "model"},
+    "judges": {"name": "new", "dimension": "helpful", "engine": "rules", "rule": "refusal"},
+    "rewriters": {"name": "new", "settings": {"model": {"engine": "vllm", "model": "folder"}}},
+}
 WRITES = [
+    *((f"{PROJECT}/{what}", 201, "researcher") for what in ADDS),
     (f"{PROJECT}/run-validations", 200, "viewer"),
     (f"{PROJECT}/runs", 201, "researcher"),
     (f"{RUN}/start", 202, "researcher"),
@@ -62,13 +69,14 @@ def test_changing_needs_a_role(
     body: dict[str, Any] = {"config": config()}
     if address.endswith("/runs"):
         body["name"] = "made"
+    body = ADDS.get(address.rpartition("/")[2], body)
     url = "/api/v1" + address.format(run=run.pk)
     response = client_of(who).post(url, body, content_type="application/json")
     expected = status_of(who, least, allowed)
     assert response.status_code == expected, response.content
     if expected >= 400:
         assert_problem(response, expected)
-    assert Run.objects.count() == 1 + (expected == 201)
+    assert Run.objects.count() == 1 + (expected == 201 and address.endswith("/runs"))
 
 
 @pytest.mark.parametrize("method", ["get", "post", "put", "patch", "delete", "options", "head"])

@@ -27,11 +27,11 @@ def test_a_change_of_settings_is_a_new_version_and_another_use_is_not(
     judged: Project, ada: User
 ) -> None:
     judge = judged.judges.get(engine="rubric")
-    judges.edit_settings(judge=judge, settings={**judge.settings, "parse": "first_line"}, by=ada)
+    judges.edit_settings(row=judge, settings={**judge.settings, "parse": "first_line"}, by=ada)
     assert Judge.objects.get(pk=judge.pk).version == 2
     judge.use = "evaluation"
     judges.save(judge)
-    judges.edit_settings(judge=judge, settings=judge.settings, by=ada)
+    judges.edit_settings(row=judge, settings=judge.settings, by=ada)
     assert Judge.objects.get(pk=judge.pk).version == 2
 
 
@@ -126,10 +126,10 @@ def test_a_judge_of_a_run_under_way_is_not_changed(judged: Project, ada: User) -
     run = Run.objects.create(project=judged, name="at work", config=config, status="running")
     changed = {**rubric.settings, "parse": "first_line"}
     with pytest.raises(MoraError, match="run at work is at work with rubric of helpful"):
-        judges.edit_settings(judge=rubric, settings=changed, by=ada)
+        judges.edit_settings(row=rubric, settings=changed, by=ada)
     assert Judge.objects.get(pk=rubric.pk).version == 1
     Run.objects.filter(pk=run.pk).update(status="succeeded")
-    judges.edit_settings(judge=rubric, settings=changed, by=ada)
+    judges.edit_settings(row=rubric, settings=changed, by=ada)
     assert Judge.objects.get(pk=rubric.pk).version == 2
 
 

@@ -146,5 +146,5 @@ def test_a_run_by_the_flat_rule_takes_the_noise_that_was_measured(
     assert noise(rule="flat") == {name: pytest.approx(2**0.5 / 4)}
     assert noise(rule="flat", noise={name: 0.2}) == {name: 0.2}
     assert noise(rule="flat", spread_above=0.1) == noise(rule="capped") == {}
-    judges.edit_settings(judge=judge, settings={**judge.settings, "max_new_tokens": 77}, by=ada)
+    judges.edit_settings(row=judge, settings={**judge.settings, "max_new_tokens": 77}, by=ada)
     assert noise(rule="flat") == {}, "another version's noise is another"

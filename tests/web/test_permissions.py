@@ -60,6 +60,11 @@ LEAST = {
     "cancel-run": Role.RESEARCHER,
     "retry-run": Role.RESEARCHER,
     "try-judge": Role.RESEARCHER,
+    "new-policy": Role.RESEARCHER,
+    "new-judge": Role.RESEARCHER,
+    "edit-judge": Role.RESEARCHER,
+    "new-rewriter": Role.RESEARCHER,
+    "edit-rewriter": Role.RESEARCHER,
     "freeze-volume": Role.RESEARCHER,
 }
 OF_A_REVIEW = ("decide", "review-draft", "review-hold", "review-release", "undo-review")
@@ -107,8 +112,10 @@ def named(name: str, project: Project, run: Run) -> list[object]:
         return [run.stages.get(kind="mine").pk]
     if name in OF_AN_ITEM:
         return [ReviewItem.objects.filter(stage__run=run)[0].pk]
-    if name in ("judge", "try-judge"):
+    if name in ("judge", "try-judge", "edit-judge"):
         return [project.judges.all()[0].pk]
+    if name == "edit-rewriter":
+        return [project.rewriters.get_or_create(name="w", defaults={"settings": {}})[0].pk]
     someone, _ = User.objects.get_or_create(username="someone")
     if name in OF_A_MEMBER:
         return [project.memberships.get_or_create(user=someone, defaults={"role": "viewer"})[0].pk]

@@ -1,0 +1,75 @@
+"""Pages on which researchers add policies, and add and edit judges and rewriters."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods
+
+from alignment.method.errors import MoraError
+from alignment.model_forms import JudgeForm, PolicyForm, RewriterForm, SettingsForm
+from alignment.models import Project, Role
+from alignment.services import judges, policies
+from alignment.views.access import Request, project_for
+
+read_or_write = require_http_methods(["GET", "HEAD", "POST"])
+
+
+@read_or_write
+def new_policy(request: Request, slug: str) -> HttpResponse:
+    project = project_for(request, slug, Role.RESEARCHER)
+    form = PolicyForm(project, request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        given = {name: form.cleaned_data[name] for name in form.Meta.fields}
+        policies.add_policy(project=project, by=request.user, **given)
+        return redirect("policies", slug)
+    return _page(request, project, form, "New policy", "policies")
+
+
+@read_or_write
+def new_judge(request: Request, slug: str) -> HttpResponse:
+    project = project_for(request, slug, Role.RESEARCHER)
+    return _edit(request, project, JudgeForm(project, request.POST or None), "New judge")
+
+
+@read_or_write
+def edit_judge(request: Request, slug: str, judge_id: int) -> HttpResponse:
+    project = project_for(request, slug, Role.RESEARCHER)
+    judge = get_object_or_404(project.judges, pk=judge_id)
+    form = JudgeForm(project, request.POST or None, instance=judge)
+    return _edit(request, project, form, f"Judge {judge.name}")
+
+
+@read_or_write
+def new_rewriter(request: Request, slug: str) -> HttpResponse:
+    project = project_for(request, slug, Role.RESEARCHER)
+    return _edit(request, project, RewriterForm(project, request.POST or None), "New rewriter")
+
+
+@read_or_write
+def edit_rewriter(request: Request, slug: str, rewriter_id: int) -> HttpResponse:
+    project = project_for(request, slug, Role.RESEARCHER)
+    rewriter = get_object_or_404(project.rewriters, pk=rewriter_id)
+    form = RewriterForm(project, request.POST or None, instance=rewriter)
+    return _edit(request, project, form, f"Rewriter {rewriter.name}")
+
+
+def _edit(request: Request, project: Project, form: SettingsForm, title: str) -> HttpResponse:
+    if request.method == "POST" and form.is_valid():
+        try:
+            row = judges.keep(row=form.instance, by=request.user)
+        except MoraError as error:  # somebody else was first
+            form.add_error(None, str(error))
+        else:
+            messages.success(request, f"Saved {row}, version {row.version}.")
+            if isinstance(form, JudgeForm):
+                return redirect("judge", project.slug, row.pk)
+            return redirect("edit-rewriter", project.slug, row.pk)
+    return _page(request, project, form, title, "dimensions")
+
+
+def _page(request: Request, project: Project, form: Any, title: str, back: str) -> HttpResponse:
+    status = 422 if form.errors else 200
+    context = {"project": project, "form": form, "title": title, "back": back}
+    return render(request, "model_form.html", context, status=status)
