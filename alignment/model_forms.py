@@ -3,6 +3,7 @@
 Settings are JSON as the engine's class reads them; each template in them has a field of its own.
 """
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -47,12 +48,20 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
                 self.add_error(None, str(error))
 
 
+class IndentedField(forms.JSONField):
+    def prepare_value(self, value: Any) -> Any:
+        """A line for each setting; what was no JSON as it was written."""
+        if isinstance(value, str):
+            return value
+        return json.dumps(value, indent=2, ensure_ascii=False)
+
+
 class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
     """A judge or a rewriter; its every change is a new version."""
 
-    settings = forms.JSONField(
+    settings = IndentedField(
         required=False,
-        widget=forms.Textarea(attrs={"rows": 8, "class": "mono", "spellcheck": "false"}),
+        widget=forms.Textarea(attrs={"rows": 12, "class": "mono", "spellcheck": "false"}),
     )
 
     def __init__(self, project: Project, *args: Any, **kwargs: Any) -> None:
@@ -61,12 +70,14 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
         settings = dict(self.instance.settings or {})
         for path, text in list(_texts(settings)):
             self.fields[TEXT + path] = forms.CharField(
-                label=path.replace(".", ", ").replace("_", " "),
+                label=path.replace(".", ": ").replace("_", " ").capitalize(),
                 initial=text,
                 required=False,
                 strip=False,
                 max_length=20_000,
-                widget=forms.Textarea(attrs={"rows": min(12, 2 + len(text) // 90)}),
+                widget=forms.Textarea(
+                    attrs={"rows": min(16, 3 + text.count("\n") + len(text) // 140)}
+                ),
             )
         hidden = {name: value for name, value in settings.items() if name not in _named(self)}
         self.initial["settings"] = hidden

@@ -185,4 +185,7 @@ SECTIONS = {
     **dict.fromkeys(("disputes", "adjudicate", "agreement", "rewrites", "rerun"), "desk"),
     "bulk-preview": "desk",
     "invite": "members",
+    "new-policy": "policies",
+    **dict.fromkeys(("judge", "try-judge", "new-judge", "edit-judge"), "dimensions"),
+    **dict.fromkeys(("new-rewriter", "edit-rewriter"), "dimensions"),
 }
