@@ -4,6 +4,7 @@ A strike returns what it hit, or nothing where there was nothing to hit. Everyth
 happen later (waking, starting again) is put on the agenda, so that strikes overlap.
 """
 
+import json
 import os
 import random
 import shutil
@@ -20,6 +21,7 @@ from django.db import connection
 from alignment.models import Chunk, Run
 from mora_web.embedded import processes
 from tests.chaos.console import SECOND, Console
+from tests.lies import LIES
 
 LEASE_SECONDS = 8.0
 RECOVERY_SECONDS = 5.0  # of a killed PostgreSQL, and of those who wait for it
@@ -165,9 +167,11 @@ class Striker:
         return 0
 
     def _broken_message(self, run: Run) -> int:
+        """Half of a message, or one that lies."""
         queue = self.random.choice(("gpu", "cpu"))
-        name = f"{int(time.monotonic() * 1000)}_half.{queue}.msg"
-        (settings.VAR / "broker" / "messages" / name).write_text('{"body": "W1sxXSwge')
+        name = f"{int(time.monotonic() * 1000)}_bad.{queue}.msg"
+        text = self.random.choice(['{"body": "W1sxXSwge', *map(json.dumps, LIES)])
+        (settings.VAR / "broker" / "messages" / name).write_text(text)
         return 0
 
     def _broken_binding(self, run: Run) -> int:

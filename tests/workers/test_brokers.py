@@ -7,7 +7,6 @@ import socket
 import subprocess
 import threading
 import time
-from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,36 +19,13 @@ from alignment.services import runs
 from tests.builders import make_run
 from tests.chaos.console import free_port, until
 from tests.conftest import Workers, wait_for_run
+from tests.lies import LIES
 
 BROKERS = {
     "files": "filesystem://localhost//",
     "rabbitmq": "amqp://guest:guest@127.0.0.1:5672//",
     "redis": "redis://127.0.0.1:6379/9",
 }
-HEADERS = {"task": "workers.help", "id": "1", "lang": "py", "argsrepr": "", "kwargsrepr": ""}
-PROPERTIES = {"delivery_tag": "1", "delivery_mode": 2, "delivery_info": {"routing_key": "gpu"}}
-
-
-def lie(body: object, **changes: object) -> dict[str, object]:
-    """A message in whole that says something no bell says."""
-    content = b64encode(json.dumps(body).encode()).decode()
-    envelope = {"body": content, "content-type": "application/json", "headers": HEADERS}
-    properties = {**PROPERTIES, "body_encoding": "base64"}
-    return {**envelope, "content-encoding": "utf-8", "properties": properties, **changes}
-
-
-LIES = [
-    lie([1, 2]),
-    lie("text"),
-    lie([["x"], {}, {}]),
-    lie([[1], {}, {}], headers=None),
-    lie([[1], {}, {}], headers={**HEADERS, "task": ["a", "list"]}),
-    lie([[1], {}, {}], headers={**HEADERS, "task": "no.such.task"}),
-    lie([[1], {}, {}], headers={**HEADERS, "eta": "never"}),
-    lie([[1], {}, {}], properties=None),
-    lie([[1], {}, {}], properties={}),
-    lie([[1], {}, {}], **{"content-type": "application/x-python-serialize"}),
-]
 NOTHING = {"rule": "flat", "spread_above": 10}
 PORTS = {"rabbitmq": 5672, "redis": 6379}
 
