@@ -28,31 +28,19 @@ def new_policy(request: Request, slug: str) -> HttpResponse:
 
 
 @read_or_write
-def new_judge(request: Request, slug: str) -> HttpResponse:
+def judge_form(request: Request, slug: str, judge_id: int | None = None) -> HttpResponse:
     project = project_for(request, slug, Role.RESEARCHER)
-    return _edit(request, project, JudgeForm(project, request.POST or None), "New judge")
-
-
-@read_or_write
-def edit_judge(request: Request, slug: str, judge_id: int) -> HttpResponse:
-    project = project_for(request, slug, Role.RESEARCHER)
-    judge = get_object_or_404(project.judges, pk=judge_id)
+    judge = get_object_or_404(project.judges, pk=judge_id) if judge_id else None
     form = JudgeForm(project, request.POST or None, instance=judge)
-    return _edit(request, project, form, f"Judge {judge.name}")
+    return _edit(request, project, form, f"Judge {judge}" if judge else "New judge")
 
 
 @read_or_write
-def new_rewriter(request: Request, slug: str) -> HttpResponse:
+def rewriter_form(request: Request, slug: str, rewriter_id: int | None = None) -> HttpResponse:
     project = project_for(request, slug, Role.RESEARCHER)
-    return _edit(request, project, RewriterForm(project, request.POST or None), "New rewriter")
-
-
-@read_or_write
-def edit_rewriter(request: Request, slug: str, rewriter_id: int) -> HttpResponse:
-    project = project_for(request, slug, Role.RESEARCHER)
-    rewriter = get_object_or_404(project.rewriters, pk=rewriter_id)
+    rewriter = get_object_or_404(project.rewriters, pk=rewriter_id) if rewriter_id else None
     form = RewriterForm(project, request.POST or None, instance=rewriter)
-    return _edit(request, project, form, f"Rewriter {rewriter.name}")
+    return _edit(request, project, form, f"Rewriter {rewriter}" if rewriter else "New rewriter")
 
 
 def _edit(request: Request, project: Project, form: SettingsForm, title: str) -> HttpResponse:
