@@ -3,6 +3,7 @@
 "use strict";
 
 const BEAT = 60_000, UNUSED = 300_000, PAUSE = 600, AGAIN = 3_000, LOOK = 10_000, UNSEEN = 400;
+const WITHOUT = "Approve the rewrite as it was suggested? Your edit is not in it.";
 const card = () => document.getElementById("card");
 const page = () => document.getElementById("review");
 let shown = 0, used = Date.now(), unsaved = false, saving = false, waiting = 0, edits = 0;
@@ -175,8 +176,19 @@ setInterval(look, LOOK);
 
 // A second click or key of a decision would fall on the next rewrite, which nobody has seen yet.
 document.addEventListener("click", (event) => {
-  if (event.target.closest("#card .decide > [name=decision]") && Date.now() - shown < UNSEEN) event.preventDefault();
+  const button = event.target.closest("#card .decide > [name=decision]");
+  if (!button) return;
+  const seen = Date.now() - shown >= UNSEEN;
+  if (!seen || (button.value === "approve" && leavesEditOut() && !window.confirm(WITHOUT))) event.preventDefault();
 }, true);
+
+// Whether approving would pass over an edit: one behind its closed panel, or any on a page that
+// approves as suggested.
+function leavesEditOut() {
+  const field = card().elements.text, plain = (text) => text.replace(/\r\n?/g, "\n").trim();
+  if (card().hasAttribute("hx-post") && field.closest(".panel").open) return false;
+  return plain(field.value) !== "" && plain(field.value) !== plain(field.dataset.suggested);
+}
 
 // A decision. Approving with an edit open approves the edit. What was typed and not yet saved goes
 // with it, so no draft may come after it; before another rewrite is fetched by undo it is saved.

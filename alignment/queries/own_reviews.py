@@ -77,7 +77,8 @@ def skipped(project: Project, user: User) -> int:
 def drafts(project: Project, user: User) -> "QuerySet[ReviewDraft]":
     """What the person wrote in the project and has not submitted, newest first."""
     found = ReviewDraft.objects.filter(reviewer__user=user, reviewer__project=project)
-    found = found.exclude(text="", words="")
+    unedited = Q(text="") | Q(text=F("item__prompt__text"))
+    found = found.exclude(unedited, words="")
     return found.select_related("item__stage__run", "item__prompt").order_by("-saved_at")
 
 

@@ -17,7 +17,7 @@ from alignment.services.answers import Answer, BadAnswer
 from alignment.services.reruns import close_review_now, rerun_from, rerun_plan
 from alignment.services.reviews import adjudicate, undo_review
 from alignment.views.access import Request, item_for, project_for
-from alignment.views.reviews import answer_in, rating_rows
+from alignment.views.reviews import answer_in, changes_of, rating_rows
 
 SETTLED = {"approve": "Approved.", "edit": "Edited and approved.", "reject": "Rejected."}
 
@@ -105,6 +105,7 @@ def _adjudication(
         "project": item.stage.run.project,
         "page": page,
         "draft": draft,
+        "changes": changes_of(item, draft),
         "reviews": [
             (r, inline_diff(item.prompt.text, r.edited_text) if r.edited_text else [])
             for r in page.reviews

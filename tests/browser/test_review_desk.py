@@ -3,7 +3,7 @@
 import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Dialog, Page, expect
 
 from alignment.models import Review, ReviewDraft, ReviewItem, Role, Run
 from alignment.services.answers import Answer
@@ -82,6 +82,41 @@ def test_a_reload_in_the_middle_of_an_edit_keeps_the_draft(
         "How do I mend 0 tables? Say how. Be brief."
     )
     expect(page.get_by_text("draft saved")).to_be_visible()
+
+
+def test_after_a_reload_typing_goes_on_in_the_edit(open_page: OpenPage, address: str) -> None:
+    page = open_page(address)
+    edit(page)
+    expect(page.get_by_text("draft saved")).to_be_visible()
+    page.reload()
+    expect(page.get_by_label("Edited rewrite")).to_be_focused()
+    expect(page.locator("#changes")).to_contain_text("2 words changed")
+    page.get_by_role("heading", name="Review a rewrite").click()
+    page.keyboard.press("e")
+    page.keyboard.type(" a")
+    assert text(page).endswith("Be brief. a")
+    assert decisions() == []
+
+
+def test_approving_past_an_edit_is_asked_first(open_page: OpenPage, address: str) -> None:
+    page = open_page(address)
+    asked: list[str] = []
+
+    def refuse(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        dialog.dismiss()
+
+    page.once("dialog", refuse)
+    edit(page)
+    page.keyboard.press("Escape")
+    page.keyboard.press("a")
+    assert asked == ["Approve the rewrite as it was suggested? Your edit is not in it."]
+    page.wait_for_timeout(300)
+    assert decisions() == []
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.locator("button[value=approve]").click()
+    expect(page.get_by_text("5 left of 6")).to_be_visible()
+    assert decisions() == ["approve"]
 
 
 def test_a_draft_is_there_on_another_device(

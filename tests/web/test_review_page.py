@@ -202,6 +202,39 @@ def test_a_draft_is_kept_and_says_what_the_edit_changes(annotator: Client, waiti
     assert "NUL character" in refused.json()["error"]
 
 
+def test_an_edit_emptied_to_nothing_stays_empty(annotator: Client, waiting: Run) -> None:
+    first = items(waiting)[0]
+    for _ in range(2):
+        page = decide(annotator, first, decision="edit", text="")
+        assert page.status_code == 422
+        assert "</textarea>" in page.content.decode()
+        assert f">{first.prompt.text}</textarea>" not in page.content.decode()
+    address = reverse("review-draft", args=["sandbox", first.pk])
+    annotator.post(address, {"decision": "edit", "text": ""})
+    assert f">{first.prompt.text}</textarea>" not in queue(annotator).content.decode()
+    annotator.post(address, {"decision": "reject", "text": ""})
+    assert f">{first.prompt.text}</textarea>" in queue(annotator).content.decode()
+
+
+def test_a_draft_comes_back_with_what_the_edit_changes(annotator: Client, waiting: Run) -> None:
+    first = items(waiting)[0]
+    said = {"decision": "edit", "text": f"{first.prompt.text} Now."}
+    annotator.post(reverse("review-draft", args=["sandbox", first.pk]), said)
+    assert "1 word changed" in queue(annotator).content.decode()
+
+
+@pytest.mark.parametrize(("decision", "other"), [("flag", "reject"), ("reject", "flag")])
+def test_words_stay_with_their_decision(
+    annotator: Client, waiting: Run, decision: str, other: str
+) -> None:
+    first = items(waiting)[0]
+    said = {"decision": decision, f"words.{decision}": "is it lawful"}
+    annotator.post(reverse("review-draft", args=["sandbox", first.pk]), said)
+    page = queue(annotator).content.decode()
+    assert f'name="words.{decision}" value="is it lawful"' in page
+    assert f'name="words.{other}" value=""' in page
+
+
 def test_a_draft_that_comes_after_its_submit_is_not_kept(annotator: Client, waiting: Run) -> None:
     first = queue(annotator).context["page"].item
     said = {"decision": "edit", "text": "How do I mend them well?", "lease": str(first.lease)}
