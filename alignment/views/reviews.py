@@ -24,7 +24,7 @@ from alignment.queries.reviews import review_page
 from alignment.queries.word_diff import inline_diff
 from alignment.services.answers import RATINGS, Answer, BadAnswer
 from alignment.services.drafts import save_draft
-from alignment.services.queue import LEASE, Held, next_item, release_item, renew_lease, take_item
+from alignment.services.queue import LEASE, hold_item, next_item, release_item
 from alignment.services.reviews import decide_rewrite, undo_review
 from alignment.views.access import Request, item_for, project_for
 
@@ -170,16 +170,10 @@ def draft(request: Request, slug: str, item_id: int) -> HttpResponse:
 def hold(request: Request, slug: str, item_id: int) -> HttpResponse:
     """Heartbeat: renew the lease, or take the rewrite again where nobody has meanwhile."""
     item = item_for(request, slug, item_id, Role.ANNOTATOR)
-    lease = lease_in(request.POST)
     try:
-        if lease is None:
-            raise Held("no lease was sent")
-        renew_lease(item=item, by=request.user, lease=lease)
-    except Held:
-        try:
-            lease = take_item(item=item, by=request.user).lease
-        except MoraError as error:
-            return JsonResponse({"error": str(error)}, status=409)
+        lease = hold_item(item=item, by=request.user, lease=lease_in(request.POST))
+    except MoraError as error:
+        return JsonResponse({"error": str(error)}, status=409)
     return JsonResponse({"lease": str(lease), "seconds": LEASE.total_seconds()})
 
 

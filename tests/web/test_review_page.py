@@ -186,6 +186,25 @@ def test_a_heartbeat_holds_on_and_says_when_somebody_else_has_it(
     assert sign_in("owner").post(address, {"lease": str(first.lease)}).status_code == 200
 
 
+def test_a_heartbeat_leaves_another_window_of_the_same_person_its_lease(
+    annotator: Client, waiting: Run
+) -> None:
+    first = queue(annotator).context["page"].item
+    second = queue(annotator).context["page"].item
+    assert first == second and first.lease != second.lease, "each window has a lease of its own"
+    address = reverse("review-hold", args=["sandbox", first.pk])
+    idle = annotator.post(address, {"lease": str(first.lease)})
+    assert idle.status_code == 409
+    assert idle.json() == {"error": "this rewrite is open in another window of yours"}
+    held = annotator.post(address, {"lease": str(second.lease)})
+    assert held.json()["lease"] == str(second.lease)
+    ReviewItem.objects.update(lease_expires_at="2020-01-01T00:00:00Z")
+    taken = annotator.post(address, {"lease": str(first.lease)}).json()["lease"]
+    assert taken not in (str(first.lease), str(second.lease))
+    page = decide(annotator, first, decision="approve", lease=str(second.lease))
+    assert page.context["page"].item != first, "either window may submit"
+
+
 def test_a_draft_is_kept_and_says_what_the_edit_changes(annotator: Client, waiting: Run) -> None:
     first = items(waiting)[0]
     address = reverse("review-draft", args=["sandbox", first.pk])
