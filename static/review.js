@@ -24,8 +24,15 @@ function token() {
 async function send(address, data) {
   const reply = await fetch(address, { method: "POST", body: data, redirect: "manual" });
   if (reply.type === "opaqueredirect") throw new Error("you were signed out; sign in again in another tab");
-  if (reply.status >= 500 || reply.status === 403) throw new Error("the console did not take it");
+  if (!reply.ok && reply.headers.get("Content-Type") !== "application/json") throw turnedDown(reply.status, await reply.text());
   return [reply.ok, await reply.json()];
+}
+
+// An answer that is no word on the rewrite, as an error; one that stays so is `final`.
+function turnedDown(status, page) {
+  if (status === 403 && page.includes("data-stale")) return Object.assign(new Error("this page is out of date; reload it"), { final: true });
+  if (status !== 403 && status !== 404) return new Error("the console did not take it");
+  return Object.assign(new Error("you may not review here any more, for your role was changed or you were removed; ask one of the project's owners"), { final: true });
 }
 
 // Drafts: saved when the typing pauses, again and again until the server has them.
@@ -42,6 +49,7 @@ function later(delay) {
 
 async function save() {
   const form = card(), upTo = edits;
+  let again = true;
   if (!form || !unsaved || saving) return;
   saving = true;
   try {
@@ -53,10 +61,11 @@ async function save() {
   } catch (error) {
     if (form !== card()) return;
     const why = error instanceof TypeError ? "no connection" : error.message;
-    tell(`not saved yet: ${why}. Your text stays here and is sent again.`);
+    again = !error.final;
+    tell(again ? `not saved yet: ${why}. Your text stays here and is sent again.` : `not saved: ${why}. Your text stays here.`);
   } finally {
     saving = false;
-    if (unsaved) later(edits > upTo ? PAUSE : AGAIN);
+    if (unsaved && (again || edits > upTo)) later(edits > upTo ? PAUSE : AGAIN);
   }
 }
 
@@ -86,7 +95,9 @@ async function beat() {
       if (left) left.dataset.left = said.seconds;
       count();
     } else document.getElementById("lost").textContent = `${said.error}. What you wrote stays as your draft.`;
-  } catch { /* no connection: the next beat asks again */ }
+  } catch (error) { // without a connection the next beat asks again
+    if (error.final) refused(`${error.message}. Your text stays here.`, true);
+  }
 }
 
 function leave() {
@@ -204,20 +215,22 @@ document.addEventListener("htmx:configRequest", ({ detail }) => {
   if (detail.elt.id === "undo" && unsaved) navigator.sendBeacon(card().dataset.draft, filled(card()));
 });
 document.addEventListener("htmx:beforeSwap", (event) => {
-  const fits = event.detail.serverResponse.includes('id="review"');
-  if (fits) return;
+  if (event.detail.isError || event.detail.serverResponse.includes('id="review"')) return;
   event.detail.shouldSwap = false;
   refused("You were signed out. Sign in again in another tab, then send it again; your text stays here.");
 });
-document.addEventListener("htmx:responseError", () => refused("The console did not take it. Your text stays here; try again."));
+document.addEventListener("htmx:responseError", ({ detail: { xhr } }) => {
+  const { message, final } = turnedDown(xhr.status, xhr.responseText);
+  refused(`${message}. Your text stays here${final ? "" : "; try again"}.`, final);
+});
 document.addEventListener("htmx:sendError", () => refused("No connection. Your text stays here; send it again when the connection is back."));
 
-function refused(words) {
+function refused(words, final) {
   const lost = document.getElementById("lost");
   if (!lost) return;
   lost.textContent = `Not recorded: ${words}`;
   lost.hidden = false;
-  if (unsaved) later(AGAIN);
+  if (unsaved && !final) later(AGAIN);
 }
 
 document.addEventListener("htmx:afterSwap", ({ detail }) => {

@@ -5,7 +5,7 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 from playwright.sync_api import Browser, Dialog, Page, expect
 
-from alignment.models import Review, ReviewDraft, ReviewItem, Role, Run
+from alignment.models import Membership, Review, ReviewDraft, ReviewItem, Role, Run
 from alignment.services.answers import Answer
 from alignment.services.drafts import save_draft
 from tests.browser.conftest import OpenPage, Site, session_of
@@ -183,6 +183,42 @@ def test_who_was_signed_out_keeps_the_text_and_sends_it_after_signing_in(
     page.keyboard.press("Control+Enter")
     expect(page.get_by_text("5 left of 6")).to_be_visible()
     assert decisions() == ["edit"]
+
+
+@pytest.mark.parametrize("becomes", ["viewer", "nobody"])
+def test_who_may_no_longer_review_is_told_and_not_asked_for_ever(
+    browser: Browser, site: Site, run: Run, address: str, becomes: str
+) -> None:
+    bo = member(run.project, "bo", Role.ANNOTATOR)
+    page = page_of(browser, site, bo, address)
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url.rsplit("/", 2)[-2]))
+    if becomes == "viewer":
+        Membership.objects.filter(user=bo).update(role="viewer")
+    else:
+        Membership.objects.filter(user=bo).delete()
+    edit(page)
+    expect(page.locator("#saved")).to_contain_text("not saved: you may not review here any more")
+    page.wait_for_timeout(4000)
+    assert sent.count("draft") == 1
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("alert")).to_contain_text("ask one of the project's owners")
+    assert text(page).endswith("Be brief.")
+    assert not Review.objects.exists()
+
+
+def test_who_lost_the_token_is_told_to_reload_and_keeps_the_text(
+    browser: Browser, site: Site, owner: User, address: str
+) -> None:
+    page = page_of(browser, site, owner, address)
+    page.context.clear_cookies(name="csrftoken")
+    edit(page)
+    expect(page.locator("#saved")).to_contain_text("this page is out of date; reload it")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("alert")).to_contain_text("this page is out of date; reload it")
+    page.reload()
+    expect(page.get_by_text("draft saved")).to_be_visible()
+    assert text(page).endswith("Be brief.")
 
 
 def test_leaving_the_page_gives_the_rewrite_back(
