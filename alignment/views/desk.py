@@ -1,10 +1,12 @@
 """The review desk as those see it who lead it: progress, disputes, agreement, what may go on."""
 
 import csv
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from alignment.method.errors import MoraError
@@ -23,11 +25,12 @@ SETTLED = {"approve": "Approved.", "edit": "Edited and approved.", "reject": "Re
 
 
 def stage_asked(request: Request, project: Project) -> Stage | None:
-    """The review stage that the address names, else the first; raises Http404 for another's."""
+    """The review stage that the address names, else the open one with the most disputes, else the
+    first; raises Http404 for another's."""
     stages = desk.review_stages(project)
     asked = request.GET.get("stage") or request.POST.get("stage") or ""
     if not asked:
-        return stages.first()
+        return desk.disputed_stages(project).first() or stages.first()
     found = stages.filter(pk=asked).first() if asked.isdecimal() and len(asked) < 19 else None
     if found is None:
         raise Http404("no such review stage in this project")
@@ -43,7 +46,7 @@ def desk_page(request: Request, slug: str) -> HttpResponse:
         "stages": desk.review_stages(project)[:50],
         "stage": stage,
         "progress": desk.progress(stage) if stage else None,
-        "leases": desk.leases(project),
+        "leases": desk.leases(project, stage),
         "hours": desk.throughput(stage) if stage else [],
         "may_run": may(request.user, project, Role.RESEARCHER),
     }
@@ -69,8 +72,10 @@ def disputes(request: Request, slug: str) -> HttpResponse:
     stage = stage_asked(request, project)
     found = list(desk.disputes(stage)[:200]) if stage else []
     said = own_reviews.said_of(found)
+    disputed = list(desk.disputed_stages(project)[:50])
     context = {
         "project": project,
+        "stages": disputed if stage is None or stage in disputed else [stage, *disputed],
         "stage": stage,
         "rows": [(item, said.get(item.pk, [])) for item in found],
     }
@@ -120,7 +125,13 @@ def _next_dispute(slug: str, stage: Stage, after: int) -> HttpResponse:
     following = desk.disputes(stage, after).first() or desk.disputes(stage).first()
     if following:
         return redirect("adjudicate", slug, following.pk)
-    return redirect("disputes", slug)
+    other = desk.disputed_stages(stage.run.project).first() or stage
+    return redirect(address_of("disputes", slug, stage=other.pk))
+
+
+def address_of(name: str, slug: str, **query: object) -> str:
+    """The address of a page of the project, with what it is asked for."""
+    return f"{reverse(name, args=[slug])}?{urlencode(query)}"
 
 
 @require_POST

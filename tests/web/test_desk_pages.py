@@ -7,10 +7,11 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from alignment.models import BulkDecision, Review, ReviewItem, Run
+from alignment.models import BulkDecision, Review, ReviewItem, Run, Stage
 from alignment.services.answers import Answer
 from alignment.services.queue import next_item
 from alignment.services.reviews import decide_rewrite
+from tests.builders import make_run, open_review
 from tests.web.conftest import put, stage_of
 
 SLUG = "sandbox"
@@ -164,6 +165,53 @@ def test_a_bulk_decision_that_cannot_be_keeps_what_was_asked(
     assert page.status_code == 422
     assert "a rejection needs a reason" in page.content.decode()
     assert 'value="for a reason"' in page.content.decode()
+
+
+@pytest.fixture
+def other(waiting: Run, people: dict[str, User]) -> Stage:
+    """A newer open review of the project, of two rewrites, in which nothing is in dispute."""
+    made = make_run(waiting.project, people["owner"], name="other", review={"mode": "required"})
+    return open_review(made, 2)
+
+
+def test_the_desk_shows_first_where_disputes_are(
+    lead: Client, disputed: ReviewItem, other: Stage, people: dict[str, User]
+) -> None:
+    held = next_item(project=other.run.project, by=people["annotator"], stage=other)
+    assert held is not None
+    assert lead.get(reverse("desk", args=[SLUG])).context["stage"] == disputed.stage
+    assert held.prompt.text not in shown(lead, "desk"), "it is another review's"
+    assert held.prompt.text in shown(lead, "desk", stage=other.pk)
+    listed = lead.get(reverse("disputes", args=[SLUG]))
+    assert (listed.context["stage"], listed.context["stages"]) == (disputed.stage, [disputed.stage])
+    chosen = lead.get(reverse("disputes", args=[SLUG]), {"stage": other.pk})
+    assert chosen.context["stages"] == [other, disputed.stage]
+    assert "other</a>, round 1" in chosen.content.decode()
+
+
+def test_the_last_dispute_leads_to_the_next_review_that_has_some(
+    lead: Client, disputed: ReviewItem, other: Stage, people: dict[str, User]
+) -> None:
+    there = other.review_items.select_related("stage__run__project").latest("pk")
+    say(there, people["annotator"], "flag", words="is this lawful?")
+    for item, follows in ((disputed, other), (there, other)):
+        address = reverse("adjudicate", args=[SLUG, item.pk])
+        settled = lead.post(address, {"decision": "approve"})
+        assert settled["Location"] == f"{reverse('disputes', args=[SLUG])}?stage={follows.pk}"
+
+
+def test_after_a_bulk_decision_the_list_has_its_filter_still(
+    lead: Client, items: list[ReviewItem]
+) -> None:
+    said = {"stage": items[0].stage_id, "contains": "1 chairs & more", "decision": "approve"}
+    wanted = f"{reverse('rewrites', args=[SLUG])}?stage={items[0].stage_id}&contains=1+chairs"
+    preview = lead.post(reverse("bulk-preview", args=[SLUG]), {**said, "contains": "1 chairs"})
+    assert f'href="{wanted}"'.replace("&", "&amp;") in preview.content.decode()
+    bulk = BulkDecision.objects.get()
+    for name in ("bulk-apply", "bulk-undo"):
+        assert lead.post(reverse(name, args=[SLUG, bulk.token]))["Location"] == wanted
+    assigned = lead.post(reverse("assign", args=[SLUG]), said)
+    assert assigned["Location"] == f"{wanted}+%26+more"
 
 
 def test_another_projects_stage_is_not_found(lead: Client, items: list[ReviewItem]) -> None:
