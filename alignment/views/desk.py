@@ -16,8 +16,11 @@ from alignment.queries import agreement, desk, own_reviews
 from alignment.queries.reviews import review_page
 from alignment.queries.word_diff import inline_diff
 from alignment.services.answers import Answer, BadAnswer
+from alignment.services.imports import BadRows, Imported
 from alignment.services.reruns import close_review_now, rerun_from, rerun_plan
 from alignment.services.reviews import adjudicate, undo_review
+from alignment.services.staging import Problems
+from alignment.services.uploaded_reviews import MOST_MB, import_upload
 from alignment.views.access import Request, item_for, project_for
 from alignment.views.reviews import answer_in, changes_of, rating_rows
 
@@ -40,7 +43,17 @@ def stage_asked(request: Request, project: Project) -> Stage | None:
 @require_safe
 def desk_page(request: Request, slug: str) -> HttpResponse:
     project = project_for(request, slug, Role.ADJUDICATOR)
-    stage = stage_asked(request, project)
+    return _desk(request, project, stage_asked(request, project))
+
+
+def _desk(
+    request: Request,
+    project: Project,
+    stage: Stage | None,
+    done: Imported | None = None,
+    error: MoraError | None = None,
+) -> HttpResponse:
+    """The desk of a stage, with what an import of a file into it did or why it did nothing."""
     context = {
         "project": project,
         "stages": desk.review_stages(project)[:50],
@@ -49,8 +62,33 @@ def desk_page(request: Request, slug: str) -> HttpResponse:
         "leases": desk.leases(project, stage),
         "hours": desk.throughput(stage) if stage else [],
         "may_run": may(request.user, project, Role.RESEARCHER),
+        "done": done,
+        "error": error,
+        "problems": _problems(done, error),
+        "most_mb": MOST_MB,
     }
-    return render(request, "desk.html", context)
+    return render(request, "desk.html", context, status=422 if error else 200)
+
+
+def _problems(done: Imported | None, error: MoraError | None) -> Problems | None:
+    if isinstance(error, BadRows):
+        return error.problems
+    return done.problems if done else None
+
+
+@require_POST
+def import_file(request: Request, slug: str) -> HttpResponse:
+    """Decisions made elsewhere, from a file into an open review."""
+    project = project_for(request, slug, Role.RESEARCHER)
+    stage, file = stage_asked(request, project), request.FILES.get("file")
+    try:
+        if stage is None or file is None:
+            raise MoraError("choose a file of decisions")
+        skip_bad = bool(request.POST.get("skip_bad"))
+        done = import_upload(stage=stage, file=file, by=request.user, skip_bad=skip_bad)
+    except MoraError as error:
+        return _desk(request, project, stage, error=error)
+    return _desk(request, project, stage, done)
 
 
 @require_safe

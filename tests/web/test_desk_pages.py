@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
@@ -212,6 +213,49 @@ def test_after_a_bulk_decision_the_list_has_its_filter_still(
         assert lead.post(reverse(name, args=[SLUG, bulk.token]))["Location"] == wanted
     assigned = lead.post(reverse("assign", args=[SLUG]), said)
     assert assigned["Location"] == f"{wanted}+%26+more"
+
+
+def send_file(client: Client, stage: Stage, name: str, text: str, **said: str) -> str:
+    address = reverse("import-reviews", args=[SLUG])
+    file = SimpleUploadedFile(name, text.encode())
+    page = client.post(address, {"stage": stage.pk, "file": file, **said})
+    assert (page.status_code == 422) == ('role="alert"' in page.content.decode())
+    return page.content.decode()
+
+
+def test_decisions_made_elsewhere_are_imported_from_a_file(
+    researcher: Client, items: list[ReviewItem], lead: Client
+) -> None:
+    stage = items[0].stage
+    assert 'type="file"' in shown(researcher, "desk")
+    assert 'type="file"' not in shown(lead, "desk")
+    rows = ["rewrite_key,reviewer,decision,reason"]
+    rows += [f"{items[0].prompt.key},dee,reject,Not natural", f"{items[1].prompt.key},dee,burn,"]
+    text = "\n".join(rows)
+    refused = send_file(researcher, stage, "made.csv", text)
+    assert "Nothing was imported, since 1 row is bad" in refused
+    assert "line 3: the decision is &#x27;burn&#x27;" in refused
+    assert not Review.objects.exists()
+    done = send_file(researcher, stage, "made.csv", text, skip_bad="on")
+    assert "1 review imported. 1 bad row was left out." in done
+    assert "line 3: the decision" in done
+    review = Review.objects.get()
+    assert (review.reason, review.source) == ("not_natural", "made.csv")
+
+
+def test_a_file_that_cannot_be_imported_says_why(
+    researcher: Client, items: list[ReviewItem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = items[0].stage
+    assert "made.txt: unknown format" in send_file(researcher, stage, "made.txt", "x")
+    assert "/tmp" not in send_file(researcher, stage, "made.csv", "x,y\n1,2\n")
+    nothing = researcher.post(reverse("import-reviews", args=[SLUG]), {"stage": stage.pk})
+    assert "choose a file of decisions" in nothing.content.decode()
+    monkeypatch.setattr("alignment.services.uploaded_reviews.MOST_MB", 0)
+    assert "the file is over 0 MB" in send_file(researcher, stage, "made.csv", "x,y\n")
+    put(stage, status="succeeded")
+    monkeypatch.undo()
+    assert "this review is closed" in send_file(researcher, stage, "made.csv", "x,y\n")
 
 
 def test_another_projects_stage_is_not_found(lead: Client, items: list[ReviewItem]) -> None:
