@@ -169,7 +169,8 @@ class HeldOut(Schema):
 
 
 class CoefficientOut(Schema):
-    """`reason` says why `value` is null; `low` and `high` bound 95 % of resamples of n items."""
+    """`low` and `high` bound 95 % of resamples of n items; `reason` says why `value` is null, or
+    why no resample differs from it."""
 
     value: float | None
     low: float | None

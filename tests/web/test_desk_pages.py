@@ -121,7 +121,21 @@ def test_agreement_is_shown_and_says_where_it_is_undefined(
     page = shown(lead, "agreement")
     assert "Krippendorff" in page
     assert "0 %" in page
-    assert "No item has two ratings." in page
+    assert page.count("No rewrite was rated by two people; ratings are optional.") == 3
+    assert "Set “people who review" not in page
+    assert "nor does the word that settles a dispute" in page
+    of_stage = shown(lead, "agreement", stage=disputed.stage_id)
+    assert "round 1</span><span>Only rewrites" in of_stage.replace("\n", "")
+
+
+def test_a_kappa_that_says_nothing_says_why(
+    lead: Client, items: list[ReviewItem], people: dict[str, User]
+) -> None:
+    for item, second in zip(items, ("approve", "reject", "approve"), strict=True):
+        say(item, people["annotator"], "approve")
+        say(item, people["owner"], second, **({"reason": "other"} if second == "reject" else {}))
+    page = shown(lead, "agreement")
+    assert "0.000<small>One reviewer always gave the same answer, so kappa is 0" in page
 
 
 def test_a_bulk_decision_is_previewed_applied_and_taken_back(
