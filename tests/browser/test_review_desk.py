@@ -5,9 +5,10 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 from playwright.sync_api import Browser, Dialog, Page, expect
 
-from alignment.models import Membership, Review, ReviewDraft, ReviewItem, Role, Run
+from alignment.models import Guideline, Membership, Review, ReviewDraft, ReviewItem, Role, Run
 from alignment.services.answers import Answer
 from alignment.services.drafts import save_draft
+from alignment.services.reviews import decide_rewrite
 from tests.browser.conftest import OpenPage, Site, session_of
 from tests.browser.review_items import decisions, member, waiting_items
 
@@ -280,6 +281,40 @@ def test_the_original_is_no_edit_and_the_text_stays(open_page: OpenPage, address
     expect(page.get_by_role("alert")).to_contain_text("the edit is the original again")
     assert text(page) == "How do I mend 0 tables?"
     assert decisions() == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_card_has_one_left_edge_and_the_guideline_beside_it(
+    open_page: OpenPage, run: Run, owner: User, address: str, width: int
+) -> None:
+    Guideline.objects.create(project=run.project, version=1, text="Be fair.", created_by=owner)
+    page = open_page(address, viewport={"width": width, "height": 900})
+    parts = (
+        "#card > header > .chip",
+        "#card h2 >> visible=true",
+        ".veil",
+        ".ratings",
+        ".decide > *",
+    )
+    boxes = [page.locator(part).first.bounding_box() for part in parts]
+    assert len({box["x"] for box in boxes if box}) == 1, boxes
+    guideline = page.locator("#guideline").bounding_box()
+    mined = page.get_by_role("heading", name="Why it was mined").bounding_box()
+    assert guideline and mined and guideline["y"] + guideline["height"] <= mined["y"]
+    assert width < 400 or guideline["y"] < 450
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_labels_of_the_desks_chart_can_be_read(
+    open_page: OpenPage, run: Run, items: list[ReviewItem], owner: User, width: int
+) -> None:
+    decide_rewrite(item=items[0], by=owner, answer=Answer(decision="approve"))
+    where = reverse("desk", args=[run.project.slug])
+    page = open_page(where, viewport={"width": width, "height": 900})
+    sizes = page.locator(".hours text").evaluate_all(
+        "(all) => all.map((el) => parseFloat(getComputedStyle(el).fontSize) * el.getScreenCTM().a)"
+    )
+    assert len(sizes) > 4 and min(sizes) >= 11
 
 
 def test_a_cold_page_is_light(open_page: OpenPage, address: str) -> None:
