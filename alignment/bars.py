@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-HOURS, HEIGHT, STEP = 24, 96, 20
+HOURS, HEIGHT, STEP = 24, 96, 12
 
 
 @dataclass(frozen=True, kw_only=True)

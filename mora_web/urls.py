@@ -43,6 +43,7 @@ desk_pages = [
     path("per-hour.csv", desk.throughput_csv, name="throughput-csv"),
     path("disputes/", desk.disputes, name="disputes"),
     path("agreement/", desk.agreement_page, name="agreement"),
+    path("import/", desk.import_file, name="import-reviews"),
     path("close/", desk.close_now, name="close-review"),
     path("rerun/", desk.rerun, name="rerun"),
     path("rewrites/", bulk.rewrites, name="rewrites"),

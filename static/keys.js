@@ -56,6 +56,10 @@ document.addEventListener("toggle", ({ target }) => {
   if (target.matches(".panel")) enter(target);
 }, true);
 
+// A page that comes with an open panel, as after a reload, goes on where it was left.
+const begun = document.querySelector(".panel[open]");
+if (begun && document.activeElement === document.body) enter(begun);
+
 // A digit picks that one of the radio buttons that have the focus.
 document.addEventListener("keydown", (event) => {
   const group = event.target.closest("[data-digits]");
@@ -72,11 +76,10 @@ document.addEventListener("keydown", (event) => {
   const found = keyed().find((el) => el.dataset.key === event.key);
   if (!found) return;
   event.preventDefault();
+  const panel = found.matches(".panel > summary") ? found.parentElement : null;
   if (found.matches("input:not([type=checkbox]), textarea, select")) found.focus();
-  else {
-    found.click();
-    if (found.matches(".panel > summary")) enter(found.parentElement);
-  }
+  else if (!panel?.open) found.click();
+  if (panel) enter(panel);
 });
 
 document.addEventListener("click", (event) => {

@@ -3,6 +3,7 @@
 "use strict";
 
 const BEAT = 60_000, UNUSED = 300_000, PAUSE = 600, AGAIN = 3_000, LOOK = 10_000, UNSEEN = 400;
+const WITHOUT = "Approve the rewrite as it was suggested? Your edit is not in it.";
 const card = () => document.getElementById("card");
 const page = () => document.getElementById("review");
 let shown = 0, used = Date.now(), unsaved = false, saving = false, waiting = 0, edits = 0;
@@ -23,8 +24,15 @@ function token() {
 async function send(address, data) {
   const reply = await fetch(address, { method: "POST", body: data, redirect: "manual" });
   if (reply.type === "opaqueredirect") throw new Error("you were signed out; sign in again in another tab");
-  if (reply.status >= 500 || reply.status === 403) throw new Error("the console did not take it");
+  if (!reply.ok && reply.headers.get("Content-Type") !== "application/json") throw turnedDown(reply.status, await reply.text());
   return [reply.ok, await reply.json()];
+}
+
+// An answer that is no word on the rewrite, as an error; one that stays so is `final`.
+function turnedDown(status, page) {
+  if (status === 403 && page.includes("data-stale")) return Object.assign(new Error("this page is out of date; reload it"), { final: true });
+  if (status !== 403 && status !== 404) return new Error("the console did not take it");
+  return Object.assign(new Error("you may not review here any more, for your role was changed or you were removed; ask one of the project's owners"), { final: true });
 }
 
 // Drafts: saved when the typing pauses, again and again until the server has them.
@@ -41,6 +49,7 @@ function later(delay) {
 
 async function save() {
   const form = card(), upTo = edits;
+  let again = true;
   if (!form || !unsaved || saving) return;
   saving = true;
   try {
@@ -52,10 +61,11 @@ async function save() {
   } catch (error) {
     if (form !== card()) return;
     const why = error instanceof TypeError ? "no connection" : error.message;
-    tell(`not saved yet: ${why}. Your text stays here and is sent again.`);
+    again = !error.final;
+    tell(again ? `not saved yet: ${why}. Your text stays here and is sent again.` : `not saved: ${why}. Your text stays here.`);
   } finally {
     saving = false;
-    if (unsaved) later(edits > upTo ? PAUSE : AGAIN);
+    if (unsaved && (again || edits > upTo)) later(edits > upTo ? PAUSE : AGAIN);
   }
 }
 
@@ -85,7 +95,9 @@ async function beat() {
       if (left) left.dataset.left = said.seconds;
       count();
     } else document.getElementById("lost").textContent = `${said.error}. What you wrote stays as your draft.`;
-  } catch { /* no connection: the next beat asks again */ }
+  } catch (error) { // without a connection the next beat asks again
+    if (error.final) refused(`${error.message}. Your text stays here.`, true);
+  }
 }
 
 function leave() {
@@ -175,8 +187,19 @@ setInterval(look, LOOK);
 
 // A second click or key of a decision would fall on the next rewrite, which nobody has seen yet.
 document.addEventListener("click", (event) => {
-  if (event.target.closest("#card .decide > [name=decision]") && Date.now() - shown < UNSEEN) event.preventDefault();
+  const button = event.target.closest("#card .decide > [name=decision]");
+  if (!button) return;
+  const seen = Date.now() - shown >= UNSEEN;
+  if (!seen || (button.value === "approve" && leavesEditOut() && !window.confirm(WITHOUT))) event.preventDefault();
 }, true);
+
+// Whether approving would pass over an edit: one behind its closed panel, or any on a page that
+// approves as suggested.
+function leavesEditOut() {
+  const field = card().elements.text, plain = (text) => text.replace(/\r\n?/g, "\n").trim();
+  if (card().hasAttribute("hx-post") && field.closest(".panel").open) return false;
+  return plain(field.value) !== "" && plain(field.value) !== plain(field.dataset.suggested);
+}
 
 // A decision. Approving with an edit open approves the edit. What was typed and not yet saved goes
 // with it, so no draft may come after it; before another rewrite is fetched by undo it is saved.
@@ -192,20 +215,22 @@ document.addEventListener("htmx:configRequest", ({ detail }) => {
   if (detail.elt.id === "undo" && unsaved) navigator.sendBeacon(card().dataset.draft, filled(card()));
 });
 document.addEventListener("htmx:beforeSwap", (event) => {
-  const fits = event.detail.serverResponse.includes('id="review"');
-  if (fits) return;
+  if (event.detail.isError || event.detail.serverResponse.includes('id="review"')) return;
   event.detail.shouldSwap = false;
   refused("You were signed out. Sign in again in another tab, then send it again; your text stays here.");
 });
-document.addEventListener("htmx:responseError", () => refused("The console did not take it. Your text stays here; try again."));
+document.addEventListener("htmx:responseError", ({ detail: { xhr } }) => {
+  const { message, final } = turnedDown(xhr.status, xhr.responseText);
+  refused(`${message}. Your text stays here${final ? "" : "; try again"}.`, final);
+});
 document.addEventListener("htmx:sendError", () => refused("No connection. Your text stays here; send it again when the connection is back."));
 
-function refused(words) {
+function refused(words, final) {
   const lost = document.getElementById("lost");
   if (!lost) return;
   lost.textContent = `Not recorded: ${words}`;
   lost.hidden = false;
-  if (unsaved) later(AGAIN);
+  if (unsaved && !final) later(AGAIN);
 }
 
 document.addEventListener("htmx:afterSwap", ({ detail }) => {

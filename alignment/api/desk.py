@@ -1,11 +1,9 @@
 """The review desk for who leads it: progress, agreement, disputes, bulk, guidelines, people."""
 
-from collections.abc import Iterator
 from typing import Annotated, Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.http import StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from ninja import Query, Router, Status
 
@@ -38,7 +36,6 @@ from alignment.models import BulkDecision, Prompt, ReviewItem, Role, Run
 from alignment.permissions import admit, may
 from alignment.queries import desk
 from alignment.queries.agreement import review_agreement
-from alignment.queries.review_exports import as_json_lines, as_parquet, export_rows, streamed
 from alignment.queries.reviews import reviews_visible
 from alignment.review_filters import ReviewFilter
 from alignment.services import bulk, guidelines, invitations, queue, reruns
@@ -103,31 +100,6 @@ def list_disputes(
         for item in part["items"]
     ]
     return {**part, "items": items}
-
-
-@router.get("/projects/{slug}/review/export.jsonl", response=None)
-def export_reviews(request: Request, slug: Slug) -> StreamingHttpResponse:
-    """Everything that reviewers said, as JSON Lines; withdrawn reviews too. Reviews of others
-    come once a rewrite takes no more."""
-    project = project_for(request.auth, slug, Role.RESEARCHER)
-    parts = as_json_lines(export_rows(project, request.auth))
-    return _file(parts, "application/jsonl", f"{slug}-reviews.jsonl")
-
-
-@router.get("/projects/{slug}/review/export.parquet", response=None)
-def export_reviews_parquet(request: Request, slug: Slug) -> StreamingHttpResponse:
-    """The same as a Parquet file."""
-    project = project_for(request.auth, slug, Role.RESEARCHER)
-    parts = as_parquet(export_rows(project, request.auth))
-    return _file(parts, "application/vnd.apache.parquet", f"{slug}-reviews.parquet")
-
-
-def _file(parts: Iterator[bytes], kind: str, name: str) -> StreamingHttpResponse:
-    return StreamingHttpResponse(
-        streamed(parts),
-        content_type=kind,
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
 
 
 @router.post("/stages/{stage_id}/close", response=None)

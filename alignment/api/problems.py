@@ -14,10 +14,13 @@ from django.http.response import HttpResponseBase
 from ninja import NinjaAPI, Schema
 from ninja.errors import HttpError, ValidationError
 
+from alignment.importing.rows import Unreadable
 from alignment.method.errors import MoraError
 from alignment.permissions import Denied, Outsider
 from alignment.services.answers import BadAnswer
+from alignment.services.imports import BadRows
 from alignment.services.runs import BadConfig
+from alignment.services.uploaded_reviews import TooLarge
 
 log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -94,6 +97,9 @@ def add_handlers(api: NinjaAPI) -> None:
         HttpError: _http,
         ValidationError: _invalid,
         BadConfig: _bad_config,
+        BadRows: _bad_rows,
+        TooLarge: lambda request, error: problem(request, 413, str(error)),
+        Unreadable: lambda request, error: problem(request, 422, str(error)),
         BadAnswer: lambda request, error: problem(request, 422, str(error)),
         Outsider: _missing,
         Denied: lambda request, error: problem(request, 403, str(error)),
@@ -133,6 +139,12 @@ def _path(location: Sequence[str | int]) -> str:
 def _bad_config(request: HttpRequest, error: BadConfig) -> HttpResponse:
     errors = [FieldError(path=f"config.{p}", message=text) for p, text in error.errors.items()]
     return problem(request, 422, "the configuration cannot run", errors=errors)
+
+
+def _bad_rows(request: HttpRequest, error: BadRows) -> HttpResponse:
+    unit, first = error.problems.unit, error.problems.first
+    errors = [FieldError(path=f"{unit} {row.line}", message=row.reason) for row in first]
+    return problem(request, 422, str(error), errors=errors)
 
 
 def _conflict(request: HttpRequest, error: IntegrityError) -> HttpResponse:

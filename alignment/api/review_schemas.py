@@ -11,7 +11,7 @@ from alignment.api.schemas import Strict
 from alignment.models import BulkDecision, Invitation, Review, ReviewItem, ReviewTally, Role
 from alignment.services.answers import MOST_TEXT, MOST_WORDS, Answer
 
-Rating = Annotated[int, Field(ge=1, le=5)]
+Rating = Annotated[int, Field(strict=True, ge=1, le=5)]
 Words = Annotated[str, StringConstraints(max_length=MOST_WORDS)]
 
 
@@ -169,7 +169,8 @@ class HeldOut(Schema):
 
 
 class CoefficientOut(Schema):
-    """`reason` says why `value` is null; `low` and `high` bound 95 % of resamples of n items."""
+    """`low` and `high` bound 95 % of resamples of n items; `reason` says why `value` is null, or
+    why no resample differs from it."""
 
     value: float | None
     low: float | None

@@ -20,6 +20,8 @@ Given = str | int | float
 Rating = Given | None
 NOTHING_SHARED = "No item has two ratings."
 ONE_CATEGORY = "Every rating is the same, so agreement by chance cannot be told from agreement."
+ONE_ANSWER = "One reviewer always gave the same answer, so kappa is 0 whatever the other says."
+SAME_RATINGS = "Every item has the same ratings, so alpha is the same in every resample."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +29,8 @@ class Agreement:
     """A coefficient over `n` items with two ratings or more, or the reason why there is none.
 
     low and high bound 95 % of the resamples in which it is defined; None where that is half of
-    them or fewer, and below two items.
+    them or fewer, below two items, and where every resample gives the value by construction, of
+    which `reason` then speaks.
     """
 
     value: float | None
@@ -68,7 +71,10 @@ def cohen_kappa(
         # Times n^2, numerator and denominator are whole numbers, so 0 is exactly 0.
         return ratios(n * (weights @ equal) - by_chance, n * n - by_chance)
 
-    return _agreement(kappa, times=times, seed=seed, resamples=resamples)
+    # Where one gives an answer always, the other gives it as often as both do: p_o is p_e.
+    is_fixed = any(len({item[rater] for item in items}) == 1 for rater in (0, 1))
+    fixed = ONE_ANSWER if is_fixed else None
+    return _agreement(kappa, times=times, seed=seed, resamples=resamples, fixed=fixed)
 
 
 def krippendorff_alpha(
@@ -86,8 +92,11 @@ def krippendorff_alpha(
     numbers; for the latter see `_ordinal`.
     """
     items, times = _alike(_shared(ratings))
+    is_fixed = times.sum() > 1 and all(Counter(item) == Counter(items[0]) for item in items)
+    fixed = SAME_RATINGS if is_fixed else None
     if level == "ordinal":
-        return _agreement(_ordinal(items), times=times, seed=seed, resamples=resamples)
+        found = _ordinal(items)
+        return _agreement(found, times=times, seed=seed, resamples=resamples, fixed=fixed)
     points = _points(items, level)
     size = np.array([len(item) for item in items], dtype=np.float64)
     axes = points[0].shape[1] if points else 0
@@ -103,7 +112,7 @@ def krippendorff_alpha(
         expected[expected <= 1e-12 * scale] = 0.0
         return 1 - ratios((n - 1) * (weights @ within), expected)
 
-    return _agreement(alpha, times=times, seed=seed, resamples=resamples)
+    return _agreement(alpha, times=times, seed=seed, resamples=resamples, fixed=fixed)
 
 
 def _ordinal(items: list[list[Given]]) -> Callable[[Floats], Floats]:
@@ -129,9 +138,15 @@ def _ordinal(items: list[list[Given]]) -> Callable[[Floats], Floats]:
 
 
 def _agreement(
-    coefficient: Callable[[Floats], Floats], *, times: Floats, seed: int, resamples: int
+    coefficient: Callable[[Floats], Floats],
+    *,
+    times: Floats,
+    seed: int,
+    resamples: int,
+    fixed: str | None = None,
 ) -> Agreement:
-    """A coefficient of item weights (b, patterns), NaN where undefined, with its interval.
+    """A coefficient of item weights (b, patterns), NaN where undefined, with its interval; without
+    one where `fixed` says why no resample differs.
 
     times: items of each pattern of ratings (patterns,). Resampling items draws their patterns from
     a multinomial distribution.
@@ -142,6 +157,9 @@ def _agreement(
     value = float(coefficient(times[None, :])[0])
     if math.isnan(value):
         return Agreement(value=None, low=None, high=None, n=items, reason=ONE_CATEGORY)
+    if fixed:
+        value = round(value, DECIMALS)
+        return Agreement(value=value, low=None, high=None, n=items, reason=fixed)
     rng = np.random.default_rng(seed)
     shares = times / items
     sizes = blocks(len(times), resamples)

@@ -38,6 +38,12 @@ def review_stages(project: Project) -> "QuerySet[Stage]":
     return found.order_by(F("ended_at").desc(nulls_first=True), "-pk")
 
 
+def disputed_stages(project: Project) -> "QuerySet[Stage]":
+    """The project's open review stages that hold disputes, those with the most first."""
+    found = review_stages(project).filter(status=Status.WAITING, disputed__gt=0)
+    return found.order_by("-disputed", "-pk")
+
+
 def open_stages(project: Project) -> "QuerySet[Stage]":
     """The project's review stages that wait for people, oldest first."""
     found = Stage.objects.filter(run__project=project, kind="review", status=Status.WAITING)
@@ -62,11 +68,13 @@ def progress(stage: Stage) -> Progress:
     )
 
 
-def leases(project: Project) -> list[ReviewItem]:
-    """The leases in force, by when they end; each item with `held_by` and its times."""
+def leases(project: Project, stage: Stage | None = None) -> list[ReviewItem]:
+    """The leases in force, of a stage or of all, by when they end; each item with `held_by` and its
+    times."""
     found = ReviewItem.objects.filter(
         held_by__project=project, lease_expires_at__gt=Now(), state=State.PENDING
     )
+    found = found.filter(stage=stage) if stage else found
     return list(
         found.select_related("held_by", "prompt", "stage__run").order_by("lease_expires_at")
     )

@@ -38,22 +38,25 @@ class Own:
 
 
 def own(project: Project, user: User) -> Own:
-    """The person's own pace and latest review; bulk decisions do not count."""
-    mine = _mine(project, user).order_by("-created_at")
-    times = list(mine.values_list("created_at", "leased_at")[:RECENT])
+    """The person's own pace and latest review; bulk decisions do not count, nor is one counted
+    again in a rerun that began with it."""
+    mine = _mine(project, user).order_by("-created_at", "-pk")
+    given = mine.filter(carried_from=None)
+    times = given.values_list("created_at", "leased_at")[:RECENT]
     spent = [(done - begun).total_seconds() for done, begun in times if begun]
-    today = mine.filter(created_at__gte=TruncDay(Now()), decision__in=DECISIVE).count()
-    recent = list(mine.select_related("item__stage")[:1]) if times else []
+    today = given.filter(created_at__gte=TruncDay(Now()), decision__in=DECISIVE).count()
+    recent = list(mine.select_related("item__stage")[:1])
     return Own(today=today, seconds=median(spent) if spent else None, recent=recent)
 
 
 def own_reviews(project: Project, user: User, decision: str = "") -> "QuerySet[Any]":
     """The person's standing reviews, newest first; `settled` where another word stands above one,
-    so that it cannot be taken back. Those made in bulk are left out."""
+    so that it cannot be taken back. Those made in bulk are left out; one that a rerun began with
+    is listed in the newest."""
     adjudication = Review.objects.filter(
         item=OuterRef("item"), adjudicates=True, withdrawn_at=None
     ).exclude(pk=OuterRef("pk"))
-    found = _mine(project, user).annotate(settled=Exists(adjudication))
+    found = _latest(_mine(project, user)).annotate(settled=Exists(adjudication))
     if decision in Review.Decision.values:
         found = found.filter(decision=decision)
     return found.select_related("item__stage__run", "item__prompt").order_by("-created_at", "-pk")
@@ -70,14 +73,15 @@ def left_for(project: Project, user: User) -> int:
 
 def skipped(project: Project, user: User) -> int:
     """Rewrites that the person skipped and could still review."""
-    found = _mine(project, user).filter(OPEN, decision=Review.Decision.SKIP)
+    found = _latest(_mine(project, user)).filter(OPEN, decision=Review.Decision.SKIP)
     return found.filter(item__state=ReviewItem.State.PENDING).count()
 
 
 def drafts(project: Project, user: User) -> "QuerySet[ReviewDraft]":
     """What the person wrote in the project and has not submitted, newest first."""
     found = ReviewDraft.objects.filter(reviewer__user=user, reviewer__project=project)
-    found = found.exclude(text="", words="")
+    unedited = Q(text="") | Q(text=F("item__prompt__text"))
+    found = found.exclude(unedited, words="")
     return found.select_related("item__stage__run", "item__prompt").order_by("-saved_at")
 
 
@@ -91,6 +95,21 @@ def _mine(project: Project, user: User) -> "QuerySet[Review]":
     """By the reviewer's id, for that is what the index goes by."""
     me = Reviewer.objects.filter(project=project, user=user).values("pk")[:1]
     return Review.objects.filter(reviewer=Subquery(me), withdrawn_at=None, bulk=None)
+
+
+def _latest(mine: "QuerySet[Review]") -> "QuerySet[Review]":
+    """Without those of which a later run has a standing copy: the same word at the same time, which
+    is what the index goes by."""
+    copies = Review.objects.filter(
+        reviewer=OuterRef("reviewer"),
+        created_at=OuterRef("created_at"),
+        item__prompt=OuterRef("item__prompt"),
+        carried_from__isnull=False,
+        pk__gt=OuterRef("pk"),
+        bulk=None,
+        withdrawn_at=None,
+    )
+    return mine.exclude(Exists(copies))
 
 
 def said_of(items: Sequence[ReviewItem]) -> dict[int, list[Review]]:

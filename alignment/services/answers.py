@@ -59,9 +59,8 @@ def checked(answer: Answer, item: ReviewItem) -> Answer:
     answer = replace(answer, text=answer.text.strip(), words=answer.words.strip())
     if answer.decision == D.EDIT:
         answer = _checked_edit(answer, item)
-    if answer.decision == D.REJECT and answer.reason not in Review.Reason.values:
-        known = ", ".join(Review.Reason.values)
-        raise BadAnswer(f"a rejection needs a reason: one of {known}")
+    if answer.decision == D.REJECT:
+        answer = replace(answer, reason=checked_reason(answer.reason))
     if answer.decision == D.FLAG and not answer.words:
         raise BadAnswer("say in a few words what the adjudicator should look at")
     return replace(
@@ -70,6 +69,14 @@ def checked(answer: Answer, item: ReviewItem) -> Answer:
         reason=answer.reason if answer.decision == D.REJECT else "",
         ratings=_checked_ratings(answer, item),
     )
+
+
+def checked_reason(given: str) -> str:
+    """The reason of a rejection, given by its name or its label; raises BadAnswer for none."""
+    name = given.strip().lower().replace(" ", "_")
+    if name not in Review.Reason.values:
+        raise BadAnswer(f"a rejection needs a reason: one of {', '.join(Review.Reason.labels)}")
+    return name
 
 
 def columns(answer: Answer, item: ReviewItem) -> dict[str, Any]:

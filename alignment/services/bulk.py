@@ -26,7 +26,7 @@ from alignment.models import (
 from alignment.permissions import require
 from alignment.review_filters import ReviewFilter, filtered
 from alignment.reviewing import Closed, closed_sentence, count, resolve
-from alignment.services.answers import Answer, BadAnswer, storable
+from alignment.services.answers import Answer, BadAnswer, checked_reason, storable
 from alignment.services.queue import FREE, reviewer_of
 
 D, State = Review.Decision, ReviewItem.State
@@ -45,8 +45,7 @@ def preview_bulk(*, chosen: ReviewFilter, by: User, answer: Answer) -> BulkDecis
     storable(answer)
     if answer.decision not in (D.APPROVE, D.REJECT):
         raise BadAnswer("many rewrites at once can be approved or rejected")
-    if answer.decision == D.REJECT and answer.reason not in Review.Reason.values:
-        raise BadAnswer(f"a rejection needs a reason: one of {', '.join(Review.Reason.values)}")
+    reason = checked_reason(answer.reason) if answer.decision == D.REJECT else ""
     if stage.status != Status.WAITING:
         raise Closed(closed_sentence(stage.status))
     found = filtered(chosen).filter(FREE, state__in=UNDECIDED)
@@ -58,7 +57,7 @@ def preview_bulk(*, chosen: ReviewFilter, by: User, answer: Answer) -> BulkDecis
         by=by,
         filter=chosen.as_json(),
         decision=answer.decision,
-        reason=answer.reason if answer.decision == D.REJECT else "",
+        reason=reason,
         words=answer.words.strip(),
         token=uuid4(),
         items=items,

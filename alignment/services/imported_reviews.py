@@ -10,6 +10,7 @@ from pathlib import Path
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import Prefetch
+from django.db.models.functions import Lower
 
 from alignment import lifecycle
 from alignment.importing.columns import REVIEW_NAMES, choose
@@ -215,17 +216,31 @@ def _locked(stage: Stage, keys: list[str]) -> dict[str, int]:
 def _people(project: Project, said: Iterable[Said]) -> dict[tuple[str, bool], Reviewer]:
     """The reviewer of each name and `member`: who has that login in the project, else the name."""
     pairs = sorted({(one.reviewer, one.member) for one in said})
-    names = [name for name, member in pairs if member]
-    known = Reviewer.objects.filter(project=project, name__in=names).exclude(user=None)
-    logins = {one.name: one for one in known}
-    for user in User.objects.filter(memberships__project=project, username__in=names):
-        logins[user.username] = reviewer_of(project, user)
+    logins = _logins(project, [name for name, member in pairs if member])
     people = {pair: logins[pair[0]] for pair in pairs if pair[1] and pair[0] in logins}
     for name, member in pairs:
         if (name, member) not in people:
             made, _ = Reviewer.objects.get_or_create(project=project, user=None, name=name)
             people[name, member] = made
     return people
+
+
+def _logins(project: Project, names: Sequence[str]) -> dict[str, Reviewer]:
+    """The reviewer of each name that is a login of the project, as it is written, else in whatever
+    case where that means one person."""
+    lower = [name.lower() for name in names]
+    known = Reviewer.objects.alias(low=Lower("name")).filter(project=project, low__in=lower)
+    found: dict[str, Reviewer] = {one.name: one for one in known.exclude(user=None)}
+    members = User.objects.alias(low=Lower("username")).filter(low__in=lower)
+    for user in members.filter(memberships__project=project):
+        found[user.username] = reviewer_of(project, user)
+    alike: dict[str, dict[int, Reviewer]] = {}
+    for login, one in found.items():
+        alike.setdefault(login.lower(), {})[one.pk] = one
+    for name in names:
+        if name not in found and len(alike.get(name.lower(), ())) == 1:
+            (found[name],) = alike[name.lower()].values()
+    return found
 
 
 def _refuse(said: Iterable[Said], reason: str, problems: Problems) -> None:

@@ -6,15 +6,20 @@ from django.db.models.functions import Now
 
 from alignment.method.errors import MoraError
 from alignment.models import Membership, ReviewItem, Role
-from alignment.permissions import require
+from alignment.permissions import at_least, require
 
 
 def change_role(*, member: Membership, role: Role, by: User) -> None:
-    """Give a member another role. Raises MoraError for the last owner; Denied below owner."""
+    """Give a member another role; one that may not review frees what they hold for review.
+
+    Raises MoraError for the last owner; Denied below owner.
+    """
     require(by, member.project, Role.OWNER)
     with transaction.atomic():
         _keep_an_owner(member, role)
         Membership.objects.filter(pk=member.pk).update(role=role)
+        if not at_least(role, Role.ANNOTATOR):
+            _free(member)
 
 
 def remove_member(*, member: Membership, by: User) -> None:
@@ -32,10 +37,15 @@ def remove_member(*, member: Membership, by: User) -> None:
         if member.user_id != by.pk:
             joined_by = member.project.invitations.filter(accepted_by=member.user_id)
             joined_by.filter(revoked_at=None).update(revoked_at=Now())
-        held = ReviewItem.objects.filter(
-            held_by__project=member.project_id, held_by__user=member.user_id
-        )
-        held.update(held_by=None, lease_expires_at=Now())
+        _free(member)
+
+
+def _free(member: Membership) -> None:
+    """Give back the rewrites that the person holds in the project."""
+    held = ReviewItem.objects.filter(
+        held_by__project=member.project_id, held_by__user=member.user_id
+    )
+    held.update(held_by=None, lease_expires_at=Now())
 
 
 def _keep_an_owner(member: Membership, role: Role | None) -> None:

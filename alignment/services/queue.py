@@ -173,12 +173,12 @@ def take_item(*, item: ReviewItem, by: User) -> ReviewItem:
         return take_locked(item, me)
 
 
-def take_locked(item: ReviewItem, me: Reviewer) -> ReviewItem:
+def take_locked(item: Any, me: Reviewer) -> ReviewItem:
     """The locked item leased to the person in place of what they hold; as it is where another
     person holds it."""
     if is_held_by_another(item, me):
         return _items().get(pk=item.pk)
-    if item.held_by_id == me.pk:
+    if item.in_force and item.held_by_id == me.pk:
         ReviewItem.objects.filter(pk=item.pk).update(lease_expires_at=Now() + LEASE)
         return _items().get(pk=item.pk)
     ReviewItem.objects.filter(held_by=me).update(held_by=None, lease_expires_at=Now())
@@ -207,6 +207,22 @@ def renew_lease(*, item: ReviewItem, by: User, lease: UUID) -> datetime:
     expires = ReviewItem.objects.values_list("lease_expires_at", flat=True).get(pk=item.pk)
     assert expires is not None
     return expires
+
+
+def hold_item(*, item: ReviewItem, by: User, lease: UUID | None) -> UUID:
+    """Heartbeat of a page: the token of its lease, renewed, or of a new one where that is over.
+
+    A token of another page is never handed out, for this page gives its lease back as it goes.
+    Raises Held where another page of the person's has the rewrite, and as `take_item` does.
+    """
+    with transaction.atomic():
+        found = locked(item.pk)
+        mine = found.in_force and found.held_by is not None and found.held_by.user_id == by.pk
+        if mine and found.lease != lease:
+            raise Held("this rewrite is open in another window of yours")
+        token = take_item(item=item, by=by).lease
+    assert token is not None, "a rewrite that was taken has a lease"
+    return token
 
 
 def release_item(*, item: ReviewItem, by: User, lease: UUID) -> None:

@@ -46,13 +46,13 @@ def decide_rewrite(
             item = locked(item.pk)
             require(by, item.stage.run.project, Role.ANNOTATOR)
             me = reviewer_of(item.stage.run.project, by)
-            answer = checked(answer, item)
-            if first := _sent_before(item, me, answer, lease):
+            said = checked(answer, item)
+            if first := _sent_before(item, me, said, lease):
                 return first
             _admit(item, me)
-            review = _record(item, me, answer, lease=lease, shown=guideline)
+            review = _record(item, me, said, lease=lease, shown=guideline)
             alone = None if item.seen_by else [review]
-            is_due = settle(item, [(me.pk, answer.decision, 1)], alone)
+            is_due = settle(item, [(me.pk, said.decision, 1)], alone)
             drop_draft(item.pk, me.pk)
             _tell(item.stage)
     except (Held, Closed) as error:
@@ -123,7 +123,8 @@ def _guideline(me: Reviewer, shown: int | None) -> int | None:
 
 
 def _keep(item: ReviewItem, by: User, answer: Answer) -> None:
-    if answer.decision != D.SKIP:
+    """Keep all that was sent, whatever the decision; one without words leaves a draft as it is."""
+    if answer.text or answer.words or answer.reason or answer.ratings:
         keep_draft(item, reviewer_of(item.stage.run.project, by), answer)
 
 

@@ -1,6 +1,8 @@
 """The rewrites of a review stage by filter, and one decision for all of them: shown before it is
 made, and undone as a whole."""
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
@@ -17,7 +19,7 @@ from alignment.review_filters import ReviewFilter, filtered
 from alignment.services.bulk import apply_bulk, preview_bulk, undo_bulk
 from alignment.services.queue import assign_items
 from alignment.views.access import Request, project_for
-from alignment.views.desk import stage_asked
+from alignment.views.desk import address_of, stage_asked
 from alignment.views.reviews import answer_in
 
 PAGE, SAMPLE = 50, 8
@@ -80,6 +82,7 @@ def preview(request: Request, slug: str) -> HttpResponse:
         "sample": sample.order_by("pk"),
         "more": max(0, len(bulk.items) - SAMPLE),
         "left_out": left_out,
+        "listed": _listed(slug, bulk.filter),
     }
     return render(request, "bulk.html", context)
 
@@ -96,13 +99,14 @@ def assign(request: Request, slug: str) -> HttpResponse:
     try:
         if name and to is None:
             raise MoraError(f"{name} may not review in this project")
-        found = filtered(_chosen(request, stage))
+        chosen = _chosen(request, stage)
+        found = filtered(chosen)
         count = assign_items(stage=stage, items=found, to=to, by=request.user)
     except MoraError as error:
         return _rewrites(request, project, stage, str(error))
     whom = f"assigned to {to}" if to else "nobody's in particular"
     messages.success(request, f"{count:,} pending rewrites are now {whom}.")
-    return _back(slug, stage.pk)
+    return redirect(_listed(slug, chosen.as_json()))
 
 
 @require_POST
@@ -115,7 +119,7 @@ def apply(request: Request, slug: str, token: UUID) -> HttpResponse:
         messages.success(request, f"{done.applied} rewrites decided.{rest} Undo is in the list.")
     except MoraError as error:
         messages.error(request, str(error))
-    return _back(slug, bulk.stage_id)
+    return redirect(_listed(slug, bulk.filter))
 
 
 @require_POST
@@ -126,7 +130,7 @@ def undo(request: Request, slug: str, token: UUID) -> HttpResponse:
         messages.success(request, f"The decision on {undone.applied} rewrites is taken back.")
     except MoraError as error:
         messages.error(request, str(error))
-    return _back(slug, bulk.stage_id)
+    return redirect(_listed(slug, bulk.filter))
 
 
 def _bulk(request: Request, slug: str, token: UUID) -> BulkDecision:
@@ -134,7 +138,6 @@ def _bulk(request: Request, slug: str, token: UUID) -> BulkDecision:
     return get_object_or_404(BulkDecision, token=token, stage__run__project=project)
 
 
-def _back(slug: str, stage_id: int) -> HttpResponse:
-    response = redirect("rewrites", slug)
-    response["Location"] += f"?stage={stage_id}"
-    return response
+def _listed(slug: str, chosen: Mapping[str, Any]) -> str:
+    """The address of the list with the filter that was asked for."""
+    return address_of("rewrites", slug, **{name: part for name, part in chosen.items() if part})

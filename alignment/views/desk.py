@@ -1,10 +1,12 @@
 """The review desk as those see it who lead it: progress, disputes, agreement, what may go on."""
 
 import csv
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from alignment.method.errors import MoraError
@@ -14,20 +16,24 @@ from alignment.queries import agreement, desk, own_reviews
 from alignment.queries.reviews import review_page
 from alignment.queries.word_diff import inline_diff
 from alignment.services.answers import Answer, BadAnswer
+from alignment.services.imports import BadRows, Imported
 from alignment.services.reruns import close_review_now, rerun_from, rerun_plan
 from alignment.services.reviews import adjudicate, undo_review
+from alignment.services.staging import Problems
+from alignment.services.uploaded_reviews import MOST_MB, import_upload
 from alignment.views.access import Request, item_for, project_for
-from alignment.views.reviews import answer_in, rating_rows
+from alignment.views.reviews import answer_in, changes_of, rating_rows
 
 SETTLED = {"approve": "Approved.", "edit": "Edited and approved.", "reject": "Rejected."}
 
 
 def stage_asked(request: Request, project: Project) -> Stage | None:
-    """The review stage that the address names, else the first; raises Http404 for another's."""
+    """The review stage that the address names, else the open one with the most disputes, else the
+    first; raises Http404 for another's."""
     stages = desk.review_stages(project)
     asked = request.GET.get("stage") or request.POST.get("stage") or ""
     if not asked:
-        return stages.first()
+        return desk.disputed_stages(project).first() or stages.first()
     found = stages.filter(pk=asked).first() if asked.isdecimal() and len(asked) < 19 else None
     if found is None:
         raise Http404("no such review stage in this project")
@@ -37,17 +43,52 @@ def stage_asked(request: Request, project: Project) -> Stage | None:
 @require_safe
 def desk_page(request: Request, slug: str) -> HttpResponse:
     project = project_for(request, slug, Role.ADJUDICATOR)
-    stage = stage_asked(request, project)
+    return _desk(request, project, stage_asked(request, project))
+
+
+def _desk(
+    request: Request,
+    project: Project,
+    stage: Stage | None,
+    done: Imported | None = None,
+    error: MoraError | None = None,
+) -> HttpResponse:
+    """The desk of a stage, with what an import of a file into it did or why it did nothing."""
     context = {
         "project": project,
         "stages": desk.review_stages(project)[:50],
         "stage": stage,
         "progress": desk.progress(stage) if stage else None,
-        "leases": desk.leases(project),
+        "leases": desk.leases(project, stage),
         "hours": desk.throughput(stage) if stage else [],
         "may_run": may(request.user, project, Role.RESEARCHER),
+        "done": done,
+        "error": error,
+        "problems": _problems(done, error),
+        "most_mb": MOST_MB,
     }
-    return render(request, "desk.html", context)
+    return render(request, "desk.html", context, status=422 if error else 200)
+
+
+def _problems(done: Imported | None, error: MoraError | None) -> Problems | None:
+    if isinstance(error, BadRows):
+        return error.problems
+    return done.problems if done else None
+
+
+@require_POST
+def import_file(request: Request, slug: str) -> HttpResponse:
+    """Decisions made elsewhere, from a file into an open review."""
+    project = project_for(request, slug, Role.RESEARCHER)
+    stage, file = stage_asked(request, project), request.FILES.get("file")
+    try:
+        if stage is None or file is None:
+            raise MoraError("choose a file of decisions")
+        skip_bad = bool(request.POST.get("skip_bad"))
+        done = import_upload(stage=stage, file=file, by=request.user, skip_bad=skip_bad)
+    except MoraError as error:
+        return _desk(request, project, stage, error=error)
+    return _desk(request, project, stage, done)
 
 
 @require_safe
@@ -69,8 +110,10 @@ def disputes(request: Request, slug: str) -> HttpResponse:
     stage = stage_asked(request, project)
     found = list(desk.disputes(stage)[:200]) if stage else []
     said = own_reviews.said_of(found)
+    disputed = list(desk.disputed_stages(project)[:50])
     context = {
         "project": project,
+        "stages": disputed if stage is None or stage in disputed else [stage, *disputed],
         "stage": stage,
         "rows": [(item, said.get(item.pk, [])) for item in found],
     }
@@ -105,6 +148,7 @@ def _adjudication(
         "project": item.stage.run.project,
         "page": page,
         "draft": draft,
+        "changes": changes_of(item, draft),
         "reviews": [
             (r, inline_diff(item.prompt.text, r.edited_text) if r.edited_text else [])
             for r in page.reviews
@@ -119,7 +163,13 @@ def _next_dispute(slug: str, stage: Stage, after: int) -> HttpResponse:
     following = desk.disputes(stage, after).first() or desk.disputes(stage).first()
     if following:
         return redirect("adjudicate", slug, following.pk)
-    return redirect("disputes", slug)
+    other = desk.disputed_stages(stage.run.project).first() or stage
+    return redirect(address_of("disputes", slug, stage=other.pk))
+
+
+def address_of(name: str, slug: str, **query: object) -> str:
+    """The address of a page of the project, with what it is asked for."""
+    return f"{reverse(name, args=[slug])}?{urlencode(query)}"
 
 
 @require_POST

@@ -17,14 +17,14 @@ from django.views.decorators.http import require_POST, require_safe
 
 from alignment.method.edits import word_distance
 from alignment.method.errors import MoraError
-from alignment.models import Project, Review, ReviewItem, Role
+from alignment.models import Project, Review, ReviewDraft, ReviewItem, Role
 from alignment.queries import own_reviews
 from alignment.queries.desk import nothing_left, open_stages
 from alignment.queries.reviews import review_page
 from alignment.queries.word_diff import inline_diff
 from alignment.services.answers import RATINGS, Answer, BadAnswer
 from alignment.services.drafts import save_draft
-from alignment.services.queue import LEASE, Held, next_item, release_item, renew_lease, take_item
+from alignment.services.queue import LEASE, hold_item, next_item, release_item
 from alignment.services.reviews import decide_rewrite, undo_review
 from alignment.views.access import Request, item_for, project_for
 
@@ -119,6 +119,7 @@ def _card(
         "own": own_reviews.own(project, request.user),
         "closing": own_reviews.closing(project),
         "draft": draft,
+        "changes": changes_of(item, draft),
         "ratings": rating_rows(item, draft.ratings if draft else {}) if item else [],
         "said": said,
         "error": error,
@@ -130,6 +131,16 @@ def _card(
         context["skipped"] = own_reviews.skipped(project, request.user)
     template = "partials/_review_swap.html" if request.htmx else "review.html"
     return render(request, template, context, status=status)
+
+
+def changes_of(item: ReviewItem | None, draft: Answer | ReviewDraft | None) -> dict[str, Any]:
+    """What a written text changes in the suggestion; nothing where none is written."""
+    if item is None or draft is None or not draft.text:
+        return {}
+    return {
+        "pieces": inline_diff(item.prompt.text, draft.text),
+        "distance": word_distance(item.prompt.text, draft.text),
+    }
 
 
 def rating_rows(item: ReviewItem, given: object) -> list[tuple[str, str, int | None]]:
@@ -150,11 +161,8 @@ def draft(request: Request, slug: str, item_id: int) -> HttpResponse:
         saved = save_draft(item=item, by=request.user, answer=answer, lease=lease)
     except MoraError as error:
         return JsonResponse({"error": str(error)}, status=422)
-    changes = {
-        "pieces": inline_diff(item.prompt.text, answer.text),
-        "distance": word_distance(item.prompt.text, answer.text),
-    }
-    html = render_to_string("partials/_changes.html", changes) if answer.text else ""
+    changes = changes_of(item, answer)
+    html = render_to_string("partials/_changes.html", changes) if changes else ""
     return JsonResponse({"saved_at": saved.saved_at.isoformat(), "changes": html})
 
 
@@ -162,16 +170,10 @@ def draft(request: Request, slug: str, item_id: int) -> HttpResponse:
 def hold(request: Request, slug: str, item_id: int) -> HttpResponse:
     """Heartbeat: renew the lease, or take the rewrite again where nobody has meanwhile."""
     item = item_for(request, slug, item_id, Role.ANNOTATOR)
-    lease = lease_in(request.POST)
     try:
-        if lease is None:
-            raise Held("no lease was sent")
-        renew_lease(item=item, by=request.user, lease=lease)
-    except Held:
-        try:
-            lease = take_item(item=item, by=request.user).lease
-        except MoraError as error:
-            return JsonResponse({"error": str(error)}, status=409)
+        lease = hold_item(item=item, by=request.user, lease=lease_in(request.POST))
+    except MoraError as error:
+        return JsonResponse({"error": str(error)}, status=409)
     return JsonResponse({"lease": str(lease), "seconds": LEASE.total_seconds()})
 
 

@@ -1,10 +1,12 @@
 """The review desk over REST: who may what, and one rewrite from the queue to its end."""
 
+import json
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from alignment.models import Invitation, Membership, Review, ReviewItem, Run, Stage
@@ -147,7 +149,11 @@ def test_where_nothing_is_left_the_answer_says_why(client_of: ClientOf, run: Run
         ({"decision": "reject"}, "needs a reason"),
         ({"decision": "edit", "text": " "}, "is empty"),
         ({"decision": "burn"}, "cannot be used"),
-        ({"decision": "approve", "ratings": {"natural": 9}}, "cannot be used"),
+        ({"decision": "reject"}, "one of intent lost, not natural"),
+        *(
+            ({"decision": "approve", "ratings": {"natural": rating}}, "cannot be used")
+            for rating in (9, True, "4", 4.5)
+        ),
         ({"decision": "approve", "lease": "x"}, "cannot be used"),
         ({"decision": "edit", "text": "x" * 20_001}, "cannot be used"),
     ],
@@ -158,6 +164,44 @@ def test_an_answer_that_cannot_be_used_is_told(
     response = post(client_of("annotator"), f"/review-items/{item.pk}/review", body)
     assert told in assert_problem(response, 422)["detail"]
     assert not Review.objects.exists()
+
+
+def send_file(client: Client, stage: Stage, name: str, text: str, **said: Any) -> Any:
+    file = SimpleUploadedFile(name, text.encode())
+    return client.post(f"/api/v1/stages/{stage.pk}/reviews/import", {"file": file, **said})
+
+
+@pytest.mark.parametrize("who", ROLES)
+def test_a_file_of_decisions_is_taken_from_researchers_and_above(
+    who: str, client_of: ClientOf, stage: Stage, item: ReviewItem
+) -> None:
+    text = f"rewrite_key,reviewer,decision\n{item.prompt.key},dee,approve\n"
+    sent = send_file(client_of(who), stage, "made.csv", text)
+    if who in ("researcher", "owner"):
+        assert sent.json() == {"imported": 1, "bad": 0, "problems": [], "notes": []}
+        assert str(Review.objects.get().reviewer) == "dee (imported)"
+    else:
+        assert_problem(sent, {"nobody": 401, "outsider": 404}.get(who, 403))
+        assert not Review.objects.exists()
+
+
+def test_bad_rows_of_a_file_are_told_by_line_and_keep_all_out(
+    researcher: Client, stage: Stage, item: ReviewItem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"rewrite_key": item.prompt.key, "reviewer": "dee", "decision": d} for d in ("x", "")]
+    rows.append({**rows[0], "decision": "approve"})
+    text = "\n".join(map(json.dumps, rows))
+    errors = assert_problem(send_file(researcher, stage, "made.jsonl", text), 422)["errors"]
+    assert [error["path"] for error in errors] == ["line 1", "line 2"]
+    assert "the decision is 'x'" in errors[0]["message"]
+    assert not Review.objects.exists()
+    done = send_file(researcher, stage, "made.jsonl", text, skip_bad="true").json()
+    assert (done["imported"], done["bad"], len(done["problems"])) == (1, 2, 2)
+    assert_problem(send_file(researcher, stage, "made.txt", text), 422)
+    assert_problem(researcher.post(f"/api/v1/stages/{stage.pk}/reviews/import", {}), 422)
+    monkeypatch.setattr("alignment.services.uploaded_reviews.MOST_MB", 0)
+    told = assert_problem(send_file(researcher, stage, "made.jsonl", text), 413)["detail"]
+    assert told == "the file is over 0 MB; import it in parts"
 
 
 def test_a_bulk_decision_is_previewed_applied_and_undone(

@@ -3,11 +3,12 @@
 import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Dialog, Page, expect
 
-from alignment.models import Review, ReviewDraft, ReviewItem, Role, Run
+from alignment.models import Guideline, Membership, Review, ReviewDraft, ReviewItem, Role, Run
 from alignment.services.answers import Answer
 from alignment.services.drafts import save_draft
+from alignment.services.reviews import decide_rewrite
 from tests.browser.conftest import OpenPage, Site, session_of
 from tests.browser.review_items import decisions, member, waiting_items
 
@@ -84,6 +85,41 @@ def test_a_reload_in_the_middle_of_an_edit_keeps_the_draft(
     expect(page.get_by_text("draft saved")).to_be_visible()
 
 
+def test_after_a_reload_typing_goes_on_in_the_edit(open_page: OpenPage, address: str) -> None:
+    page = open_page(address)
+    edit(page)
+    expect(page.get_by_text("draft saved")).to_be_visible()
+    page.reload()
+    expect(page.get_by_label("Edited rewrite")).to_be_focused()
+    expect(page.locator("#changes")).to_contain_text("2 words changed")
+    page.get_by_role("heading", name="Review a rewrite").click()
+    page.keyboard.press("e")
+    page.keyboard.type(" a")
+    assert text(page).endswith("Be brief. a")
+    assert decisions() == []
+
+
+def test_approving_past_an_edit_is_asked_first(open_page: OpenPage, address: str) -> None:
+    page = open_page(address)
+    asked: list[str] = []
+
+    def refuse(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        dialog.dismiss()
+
+    page.once("dialog", refuse)
+    edit(page)
+    page.keyboard.press("Escape")
+    page.keyboard.press("a")
+    assert asked == ["Approve the rewrite as it was suggested? Your edit is not in it."]
+    page.wait_for_timeout(300)
+    assert decisions() == []
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.locator("button[value=approve]").click()
+    expect(page.get_by_text("5 left of 6")).to_be_visible()
+    assert decisions() == ["approve"]
+
+
 def test_a_draft_is_there_on_another_device(
     open_page: OpenPage, browser: Browser, site: Site, owner: User, address: str
 ) -> None:
@@ -150,6 +186,42 @@ def test_who_was_signed_out_keeps_the_text_and_sends_it_after_signing_in(
     assert decisions() == ["edit"]
 
 
+@pytest.mark.parametrize("becomes", ["viewer", "nobody"])
+def test_who_may_no_longer_review_is_told_and_not_asked_for_ever(
+    browser: Browser, site: Site, run: Run, address: str, becomes: str
+) -> None:
+    bo = member(run.project, "bo", Role.ANNOTATOR)
+    page = page_of(browser, site, bo, address)
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url.rsplit("/", 2)[-2]))
+    if becomes == "viewer":
+        Membership.objects.filter(user=bo).update(role="viewer")
+    else:
+        Membership.objects.filter(user=bo).delete()
+    edit(page)
+    expect(page.locator("#saved")).to_contain_text("not saved: you may not review here any more")
+    page.wait_for_timeout(4000)
+    assert sent.count("draft") == 1
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("alert")).to_contain_text("ask one of the project's owners")
+    assert text(page).endswith("Be brief.")
+    assert not Review.objects.exists()
+
+
+def test_who_lost_the_token_is_told_to_reload_and_keeps_the_text(
+    browser: Browser, site: Site, owner: User, address: str
+) -> None:
+    page = page_of(browser, site, owner, address)
+    page.context.clear_cookies(name="csrftoken")
+    edit(page)
+    expect(page.locator("#saved")).to_contain_text("this page is out of date; reload it")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("alert")).to_contain_text("this page is out of date; reload it")
+    page.reload()
+    expect(page.get_by_text("draft saved")).to_be_visible()
+    assert text(page).endswith("Be brief.")
+
+
 def test_leaving_the_page_gives_the_rewrite_back(
     open_page: OpenPage, site: Site, address: str
 ) -> None:
@@ -209,6 +281,40 @@ def test_the_original_is_no_edit_and_the_text_stays(open_page: OpenPage, address
     expect(page.get_by_role("alert")).to_contain_text("the edit is the original again")
     assert text(page) == "How do I mend 0 tables?"
     assert decisions() == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_card_has_one_left_edge_and_the_guideline_beside_it(
+    open_page: OpenPage, run: Run, owner: User, address: str, width: int
+) -> None:
+    Guideline.objects.create(project=run.project, version=1, text="Be fair.", created_by=owner)
+    page = open_page(address, viewport={"width": width, "height": 900})
+    parts = (
+        "#card > header > .chip",
+        "#card h2 >> visible=true",
+        ".veil",
+        ".ratings",
+        ".decide > *",
+    )
+    boxes = [page.locator(part).first.bounding_box() for part in parts]
+    assert len({box["x"] for box in boxes if box}) == 1, boxes
+    guideline = page.locator("#guideline").bounding_box()
+    mined = page.get_by_role("heading", name="Why it was mined").bounding_box()
+    assert guideline and mined and guideline["y"] + guideline["height"] <= mined["y"]
+    assert width < 400 or guideline["y"] < 450
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_labels_of_the_desks_chart_can_be_read(
+    open_page: OpenPage, run: Run, items: list[ReviewItem], owner: User, width: int
+) -> None:
+    decide_rewrite(item=items[0], by=owner, answer=Answer(decision="approve"))
+    where = reverse("desk", args=[run.project.slug])
+    page = open_page(where, viewport={"width": width, "height": 900})
+    sizes = page.locator(".hours text").evaluate_all(
+        "(all) => all.map((el) => parseFloat(getComputedStyle(el).fontSize) * el.getScreenCTM().a)"
+    )
+    assert len(sizes) > 4 and min(sizes) >= 11
 
 
 def test_a_cold_page_is_light(open_page: OpenPage, address: str) -> None:

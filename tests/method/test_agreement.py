@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from alignment.method.agreement import (
     NOTHING_SHARED,
+    ONE_ANSWER,
     ONE_CATEGORY,
+    SAME_RATINGS,
     Rating,
     cohen_kappa,
     krippendorff_alpha,
@@ -74,7 +76,7 @@ def test_alpha_is_its_definition_over_all_pairs(
         assert found.reason in (NOTHING_SHARED, ONE_CATEGORY)
     else:
         assert found.value == pytest.approx(expected, abs=1e-9)
-        assert found.reason is None
+        assert found.reason in (None, SAME_RATINGS)
 
 
 @given(tables, st.floats(-1e5, 1e5), st.floats(0.01, 100))
@@ -110,6 +112,28 @@ def test_items_that_one_rater_left_out_do_not_count() -> None:
 def test_chance_agreement_is_0_and_systematic_disagreement_below() -> None:
     assert cohen_kappa(["a", "a", "b", "b"], ["a", "b", "a", "b"], seed=1).value == 0
     assert cohen_kappa(["a", "b"], ["b", "a"], seed=1).value == -1
+
+
+def test_kappa_of_a_rater_who_always_says_the_same_is_0_without_an_interval() -> None:
+    # p_o = 2/4 and p_e = 1 x 2/4, whatever the resample.
+    always, other = ["a"] * 4, ["a", "a", "b", "b"]
+    for first, second in ((always, other), (other, always), (["a", "a"], ["b", "b"])):
+        found = cohen_kappa(first, second, seed=1)
+        assert (found.value, found.low, found.high, found.reason) == (0, None, None, ONE_ANSWER)
+    # Alpha pools the ratings: D_o = 4/8 and D_e = 2 x 6 x 2 / (8 x 7), and differs by resample.
+    alpha = krippendorff_alpha(list(zip(always, other, strict=True)), level="nominal", seed=1)
+    assert alpha.value == pytest.approx(1 - (1 / 2) / (3 / 7), abs=1e-4)
+    assert (alpha.low is not None, alpha.reason) == (True, None)
+
+
+def test_alpha_of_items_rated_alike_has_no_interval() -> None:
+    # D_o = 1 and D_e = 2 x 4 x 4 / (8 x 7), whatever the resample.
+    for level, values in (("nominal", "ab"), ("ordinal", (1, 2)), ("interval", (1, 2))):
+        items = [tuple(values), tuple(reversed(values))] * 2
+        found = krippendorff_alpha(items, level=level, seed=1)
+        assert found.value == pytest.approx(1 - 7 / 4, abs=1e-4)
+        assert (found.low, found.high, found.reason) == (None, None, SAME_RATINGS)
+    assert krippendorff_alpha([(1, 2)], level="ordinal", seed=1).reason is None
 
 
 def test_raters_who_all_use_one_category_leave_kappa_and_alpha_undefined() -> None:

@@ -12,6 +12,7 @@ from alignment.method.errors import MoraError
 from alignment.models import Review, Run, Stage
 from alignment.permissions import Denied
 from alignment.queries.desk import progress
+from alignment.queries.own_reviews import own, own_reviews
 from alignment.services.queue import next_item
 from alignment.services.reruns import close_review_now, rerun_from, rerun_plan
 from alignment.services.reviews import adjudicate, decide_rewrite, undo_review
@@ -146,6 +147,22 @@ def test_a_rerun_begins_with_the_earlier_decisions_and_waits_for_a_change(
     new.refresh_from_db()
     assert new.status == "succeeded"
     assert [r.decision for r in Review.objects.filter(item=items[2])] == ["reject"]
+
+
+def test_a_rerun_counts_and_lists_no_review_of_a_person_twice(
+    run: Run, bob: User, people: dict[str, User]
+) -> None:
+    stage = desk(run, 3, close_after=0)
+    decide_all(stage, bob)
+    for _ in range(2):
+        rerun_from(stage=stage, by=people["researcher"])
+    newest = Stage.objects.filter(kind="review", run__project=run.project).latest("pk")
+    assert own(run.project, bob).today == 3
+    listed = list(own_reviews(run.project, bob))
+    assert [review.item.stage_id for review in listed] == [newest.pk] * 3
+    assert own(run.project, bob).recent == listed[:1]
+    undo_review(item=listed[0].item, by=bob)
+    assert len(own_reviews(run.project, bob)) == 3, "its word in the run before stands"
 
 
 def test_an_adjudicator_may_overrule_what_reviewers_decided(

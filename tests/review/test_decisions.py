@@ -12,7 +12,7 @@ from alignment.permissions import Denied
 from alignment.queries.reviews import reviews_visible
 from alignment.reviewing import Closed
 from alignment.services.answers import MOST_TEXT, MOST_WORDS, Answer, BadAnswer
-from alignment.services.drafts import save_draft
+from alignment.services.drafts import answer_of, save_draft
 from alignment.services.queue import Held, next_item, take_item
 from alignment.services.reviews import adjudicate, decide_rewrite, undo_review
 from tests.review.conftest import APPROVE, FLAG, REJECT, SKIP, desk, edit
@@ -264,6 +264,25 @@ def test_another_answer_under_a_used_lease_is_refused_and_kept(
     draft = ReviewDraft.objects.get()
     assert (draft.decision, draft.text) == (second.decision, second.text)
     assert [r.decision for r in Review.objects.all()] == ["approve"]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        Answer(decision="approve", text="Mend it how?", ratings={"natural": 4}),
+        Answer(decision="reject", text="Mend it how?", reason="other", words="vague"),
+        Answer(decision="flag", text="Mend it how?", words="lawful?"),
+        Answer(decision="skip", text="Mend it how?"),
+    ],
+)
+def test_all_that_was_sent_with_a_refused_decision_is_kept(
+    stage: Stage, bob: User, cy: User, sent: Answer
+) -> None:
+    item = item_of(stage)
+    decide(item, cy, APPROVE)
+    with pytest.raises(Held, match="kept as a draft"):
+        decide_rewrite(item=item, by=bob, answer=sent)
+    assert answer_of(ReviewDraft.objects.get()) == sent
 
 
 def test_an_edit_that_was_recorded_as_an_approval_is_the_same_again(

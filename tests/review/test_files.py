@@ -18,7 +18,7 @@ from alignment.services.guidelines import publish_guideline
 from alignment.services.imported_reviews import import_reviews
 from alignment.services.imports import BadRows
 from alignment.services.reviews import adjudicate, decide_rewrite, undo_review
-from tests.review.conftest import APPROVE, FLAG, REJECT, desk, edit
+from tests.review.conftest import APPROVE, FLAG, REJECT, desk, edit, member
 
 
 @pytest.fixture
@@ -142,6 +142,8 @@ def test_an_export_imported_into_its_own_open_review_repeats_nothing(
         ({"reviewer": "bob"}, "bob"),
         ({"reviewer": "bob", "has_login": True}, "bob"),
         ({"reviewer": "bob", "has_login": False}, "bob (imported)"),
+        ({"reviewer": "Bob"}, "bob"),
+        ({"reviewer": "Bob", "has_login": False}, "Bob (imported)"),
         ({"reviewer": "a-viewer"}, "a-viewer"),
         ({"reviewer": "an-outsider", "has_login": True}, "an-outsider (imported)"),
     ],
@@ -159,6 +161,30 @@ def test_a_reviewer_is_the_member_of_that_user_name(
     with pytest.raises(BadRows) as raised:
         import_reviews(run=run, path=path, columns={}, by=None)
     assert "has reviewed this rewrite already" in raised.value.problems.first[0].reason
+
+
+def test_a_name_that_two_members_have_in_other_cases_is_neithers(
+    run: Run, bob: User, project: Project, tmp_path: Path
+) -> None:
+    member(project, "BOB", "annotator")
+    item = desk(run, 1, overlap=3).review_items.select_related("prompt").get()
+    path = tmp_path / "reviews.jsonl"
+    said = {"rewrite_key": item.prompt.key, "decision": "approve"}
+    rows = [{**said, "reviewer": name} for name in ("bob", "BOB", "Bob")]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    import_reviews(run=run, path=path, columns={}, by=None)
+    found = {str(review.reviewer) for review in Review.objects.all()}
+    assert found == {"bob", "BOB", "Bob (imported)"}
+
+
+@pytest.mark.parametrize("reason", ["not_natural", "not natural", " Not Natural ", "NOT_NATURAL"])
+def test_a_reason_is_read_by_its_name_or_label(run: Run, tmp_path: Path, reason: str) -> None:
+    item = desk(run, 1).review_items.select_related("prompt").get()
+    said = {"rewrite_key": item.prompt.key, "reviewer": "dee", "decision": "reject"}
+    path = tmp_path / "reviews.jsonl"
+    path.write_text(json.dumps({**said, "reason": reason}))
+    import_reviews(run=run, path=path, columns={}, by=None)
+    assert Review.objects.get().reason == "not_natural"
 
 
 def test_a_rewrite_takes_no_more_reviews_than_it_needs(run: Run, bob: User, tmp_path: Path) -> None:

@@ -154,6 +154,18 @@ def test_who_was_removed_does_not_come_back_by_the_same_invitation(
     assert accept_invitation(token=other_token, user=guest).role == "annotator"
 
 
+@pytest.mark.parametrize(("role", "keeps"), [(Role.VIEWER, False), (Role.ADJUDICATOR, True)])
+def test_who_may_no_longer_review_gives_back_what_they_hold(
+    project: Project, stage: Stage, owner: User, bob: User, role: Role, keeps: bool
+) -> None:
+    held = next_item(project=project, by=bob)
+    assert held is not None
+    member = Membership.objects.get(project=project, user=bob)
+    change_role(member=member, role=role, by=owner)
+    held.refresh_from_db()
+    assert (held.held_by is not None) == keeps
+
+
 def test_an_invitation_raises_a_role_once(
     project: Project, owner: User, people: dict[str, User]
 ) -> None:

@@ -4,13 +4,15 @@ from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from alignment.models import BulkDecision, Review, ReviewItem, Run
+from alignment.models import BulkDecision, Review, ReviewItem, Run, Stage
 from alignment.services.answers import Answer
 from alignment.services.queue import next_item
 from alignment.services.reviews import decide_rewrite
+from tests.builders import make_run, open_review
 from tests.web.conftest import put, stage_of
 
 SLUG = "sandbox"
@@ -119,7 +121,21 @@ def test_agreement_is_shown_and_says_where_it_is_undefined(
     page = shown(lead, "agreement")
     assert "Krippendorff" in page
     assert "0 %" in page
-    assert "No item has two ratings." in page
+    assert page.count("No rewrite was rated by two people; ratings are optional.") == 3
+    assert "Set “people who review" not in page
+    assert "nor does the word that settles a dispute" in page
+    of_stage = shown(lead, "agreement", stage=disputed.stage_id)
+    assert "round 1</span><span>Only rewrites" in of_stage.replace("\n", "")
+
+
+def test_a_kappa_that_says_nothing_says_why(
+    lead: Client, items: list[ReviewItem], people: dict[str, User]
+) -> None:
+    for item, second in zip(items, ("approve", "reject", "approve"), strict=True):
+        say(item, people["annotator"], "approve")
+        say(item, people["owner"], second, **({"reason": "other"} if second == "reject" else {}))
+    page = shown(lead, "agreement")
+    assert "0.000<small>One reviewer always gave the same answer, so kappa is 0" in page
 
 
 def test_a_bulk_decision_is_previewed_applied_and_taken_back(
@@ -164,6 +180,96 @@ def test_a_bulk_decision_that_cannot_be_keeps_what_was_asked(
     assert page.status_code == 422
     assert "a rejection needs a reason" in page.content.decode()
     assert 'value="for a reason"' in page.content.decode()
+
+
+@pytest.fixture
+def other(waiting: Run, people: dict[str, User]) -> Stage:
+    """A newer open review of the project, of two rewrites, in which nothing is in dispute."""
+    made = make_run(waiting.project, people["owner"], name="other", review={"mode": "required"})
+    return open_review(made, 2)
+
+
+def test_the_desk_shows_first_where_disputes_are(
+    lead: Client, disputed: ReviewItem, other: Stage, people: dict[str, User]
+) -> None:
+    held = next_item(project=other.run.project, by=people["annotator"], stage=other)
+    assert held is not None
+    assert lead.get(reverse("desk", args=[SLUG])).context["stage"] == disputed.stage
+    assert held.prompt.text not in shown(lead, "desk"), "it is another review's"
+    assert held.prompt.text in shown(lead, "desk", stage=other.pk)
+    listed = lead.get(reverse("disputes", args=[SLUG]))
+    assert (listed.context["stage"], listed.context["stages"]) == (disputed.stage, [disputed.stage])
+    chosen = lead.get(reverse("disputes", args=[SLUG]), {"stage": other.pk})
+    assert chosen.context["stages"] == [other, disputed.stage]
+    assert "other</a>, round 1" in chosen.content.decode()
+
+
+def test_the_last_dispute_leads_to_the_next_review_that_has_some(
+    lead: Client, disputed: ReviewItem, other: Stage, people: dict[str, User]
+) -> None:
+    there = other.review_items.select_related("stage__run__project").latest("pk")
+    say(there, people["annotator"], "flag", words="is this lawful?")
+    for item, follows in ((disputed, other), (there, other)):
+        address = reverse("adjudicate", args=[SLUG, item.pk])
+        settled = lead.post(address, {"decision": "approve"})
+        assert settled["Location"] == f"{reverse('disputes', args=[SLUG])}?stage={follows.pk}"
+
+
+def test_after_a_bulk_decision_the_list_has_its_filter_still(
+    lead: Client, items: list[ReviewItem]
+) -> None:
+    said = {"stage": items[0].stage_id, "contains": "1 chairs & more", "decision": "approve"}
+    wanted = f"{reverse('rewrites', args=[SLUG])}?stage={items[0].stage_id}&contains=1+chairs"
+    preview = lead.post(reverse("bulk-preview", args=[SLUG]), {**said, "contains": "1 chairs"})
+    assert f'href="{wanted}"'.replace("&", "&amp;") in preview.content.decode()
+    bulk = BulkDecision.objects.get()
+    for name in ("bulk-apply", "bulk-undo"):
+        assert lead.post(reverse(name, args=[SLUG, bulk.token]))["Location"] == wanted
+    assigned = lead.post(reverse("assign", args=[SLUG]), said)
+    assert assigned["Location"] == f"{wanted}+%26+more"
+
+
+def send_file(client: Client, stage: Stage, name: str, text: str, **said: str) -> str:
+    address = reverse("import-reviews", args=[SLUG])
+    file = SimpleUploadedFile(name, text.encode())
+    page = client.post(address, {"stage": stage.pk, "file": file, **said})
+    assert (page.status_code == 422) == ('role="alert"' in page.content.decode())
+    return page.content.decode()
+
+
+def test_decisions_made_elsewhere_are_imported_from_a_file(
+    researcher: Client, items: list[ReviewItem], lead: Client
+) -> None:
+    stage = items[0].stage
+    assert 'type="file"' in shown(researcher, "desk")
+    assert 'type="file"' not in shown(lead, "desk")
+    rows = ["rewrite_key,reviewer,decision,reason"]
+    rows += [f"{items[0].prompt.key},dee,reject,Not natural", f"{items[1].prompt.key},dee,burn,"]
+    text = "\n".join(rows)
+    refused = send_file(researcher, stage, "made.csv", text)
+    assert "Nothing was imported, since 1 row is bad" in refused
+    assert "line 3: the decision is &#x27;burn&#x27;" in refused
+    assert not Review.objects.exists()
+    done = send_file(researcher, stage, "made.csv", text, skip_bad="on")
+    assert "1 review imported. 1 bad row was left out." in done
+    assert "line 3: the decision" in done
+    review = Review.objects.get()
+    assert (review.reason, review.source) == ("not_natural", "made.csv")
+
+
+def test_a_file_that_cannot_be_imported_says_why(
+    researcher: Client, items: list[ReviewItem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = items[0].stage
+    assert "made.txt: unknown format" in send_file(researcher, stage, "made.txt", "x")
+    assert "/tmp" not in send_file(researcher, stage, "made.csv", "x,y\n1,2\n")
+    nothing = researcher.post(reverse("import-reviews", args=[SLUG]), {"stage": stage.pk})
+    assert "choose a file of decisions" in nothing.content.decode()
+    monkeypatch.setattr("alignment.services.uploaded_reviews.MOST_MB", 0)
+    assert "the file is over 0 MB" in send_file(researcher, stage, "made.csv", "x,y\n")
+    put(stage, status="succeeded")
+    monkeypatch.undo()
+    assert "this review is closed" in send_file(researcher, stage, "made.csv", "x,y\n")
 
 
 def test_another_projects_stage_is_not_found(lead: Client, items: list[ReviewItem]) -> None:

@@ -186,6 +186,25 @@ def test_a_heartbeat_holds_on_and_says_when_somebody_else_has_it(
     assert sign_in("owner").post(address, {"lease": str(first.lease)}).status_code == 200
 
 
+def test_a_heartbeat_leaves_another_window_of_the_same_person_its_lease(
+    annotator: Client, waiting: Run
+) -> None:
+    first = queue(annotator).context["page"].item
+    second = queue(annotator).context["page"].item
+    assert first == second and first.lease != second.lease, "each window has a lease of its own"
+    address = reverse("review-hold", args=["sandbox", first.pk])
+    idle = annotator.post(address, {"lease": str(first.lease)})
+    assert idle.status_code == 409
+    assert idle.json() == {"error": "this rewrite is open in another window of yours"}
+    held = annotator.post(address, {"lease": str(second.lease)})
+    assert held.json()["lease"] == str(second.lease)
+    ReviewItem.objects.update(lease_expires_at="2020-01-01T00:00:00Z")
+    taken = annotator.post(address, {"lease": str(first.lease)}).json()["lease"]
+    assert taken not in (str(first.lease), str(second.lease))
+    page = decide(annotator, first, decision="approve", lease=str(second.lease))
+    assert page.context["page"].item != first, "either window may submit"
+
+
 def test_a_draft_is_kept_and_says_what_the_edit_changes(annotator: Client, waiting: Run) -> None:
     first = items(waiting)[0]
     address = reverse("review-draft", args=["sandbox", first.pk])
@@ -200,6 +219,39 @@ def test_a_draft_is_kept_and_says_what_the_edit_changes(annotator: Client, waiti
     refused = annotator.post(address, {"text": "good \x00 text"})
     assert refused.status_code == 422
     assert "NUL character" in refused.json()["error"]
+
+
+def test_an_edit_emptied_to_nothing_stays_empty(annotator: Client, waiting: Run) -> None:
+    first = items(waiting)[0]
+    for _ in range(2):
+        page = decide(annotator, first, decision="edit", text="")
+        assert page.status_code == 422
+        assert "</textarea>" in page.content.decode()
+        assert f">{first.prompt.text}</textarea>" not in page.content.decode()
+    address = reverse("review-draft", args=["sandbox", first.pk])
+    annotator.post(address, {"decision": "edit", "text": ""})
+    assert f">{first.prompt.text}</textarea>" not in queue(annotator).content.decode()
+    annotator.post(address, {"decision": "reject", "text": ""})
+    assert f">{first.prompt.text}</textarea>" in queue(annotator).content.decode()
+
+
+def test_a_draft_comes_back_with_what_the_edit_changes(annotator: Client, waiting: Run) -> None:
+    first = items(waiting)[0]
+    said = {"decision": "edit", "text": f"{first.prompt.text} Now."}
+    annotator.post(reverse("review-draft", args=["sandbox", first.pk]), said)
+    assert "1 word changed" in queue(annotator).content.decode()
+
+
+@pytest.mark.parametrize(("decision", "other"), [("flag", "reject"), ("reject", "flag")])
+def test_words_stay_with_their_decision(
+    annotator: Client, waiting: Run, decision: str, other: str
+) -> None:
+    first = items(waiting)[0]
+    said = {"decision": decision, f"words.{decision}": "is it lawful"}
+    annotator.post(reverse("review-draft", args=["sandbox", first.pk]), said)
+    page = queue(annotator).content.decode()
+    assert f'name="words.{decision}" value="is it lawful"' in page
+    assert f'name="words.{other}" value=""' in page
 
 
 def test_a_draft_that_comes_after_its_submit_is_not_kept(annotator: Client, waiting: Run) -> None:
