@@ -79,6 +79,7 @@ project_pages: list[URLPattern | URLResolver] = [
     path("compare.csv", compare.compare_csv, name="compare-csv"),
     path("policies/", projects.policies, name="policies"),
     path("prompts/", projects.prompt_sets, name="prompts"),
+    path("prompts/import/", projects.import_prompts, name="import-prompts"),
     path("dimensions/", projects.dimensions, name="dimensions"),
     path("policies/new/", models.new_policy, name="new-policy"),
     path("judges/new/", models.judge_form, name="new-judge"),

@@ -20,7 +20,7 @@ from alignment.permissions import Denied, Outsider
 from alignment.services.answers import BadAnswer
 from alignment.services.imports import BadRows
 from alignment.services.runs import BadConfig
-from alignment.services.uploaded_reviews import TooLarge
+from alignment.services.uploads import TooLarge
 
 log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"

@@ -2,13 +2,15 @@
 
 from typing import Annotated, Any
 
-from ninja import Query, Router, Status
+from ninja import File, Form, Query, Router, Status, UploadedFile
 
 from alignment.api.access import project_for
 from alignment.api.auth import Request
+from alignment.api.imported import ImportedOut, imported_out
 from alignment.api.pages import After, Limit, Page, Slug, page
 from alignment.api.schemas import (
     EvaluationOut,
+    Name,
     ParetoOut,
     PolicyIn,
     PolicyOut,
@@ -21,6 +23,7 @@ from alignment.models import Role
 from alignment.queries import projects
 from alignment.queries.results import finished_evaluations, pareto, policy_table
 from alignment.services import policies
+from alignment.services.uploads import send_prompts
 
 router = Router(tags=["projects"])
 
@@ -43,6 +46,30 @@ def list_prompt_sets(
 ) -> dict[str, Any]:
     """The project's prompt sets with their numbers of prompts."""
     return page(projects.prompt_sets(project_for(request.auth, slug)), after, limit)
+
+
+@router.post("/projects/{slug}/prompts/import", response=ImportedOut)
+def import_prompts(
+    request: Request,
+    slug: Slug,
+    file: File[UploadedFile],
+    set_name: Form[Name],
+    column: Form[str] = "",
+    skip_bad: Form[bool] = False,
+) -> ImportedOut:
+    """Add a file's prompts to a set, which is made where absent. The file is CSV, JSON, JSONL or
+    Parquet by its name, up to 50 MB; `column` names the prompts' column, which is guessed without.
+    A bad row keeps all out, unless `skip_bad`."""
+    project = project_for(request.auth, slug, Role.RESEARCHER)
+    done = send_prompts(
+        project=project,
+        set_name=set_name,
+        file=file,
+        by=request.auth,
+        column=column,
+        skip_bad=skip_bad,
+    )
+    return imported_out(done)
 
 
 @router.get("/projects/{slug}/policies", response=Page[PolicyOut])

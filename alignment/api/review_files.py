@@ -3,26 +3,17 @@
 from collections.abc import Iterator
 
 from django.http import StreamingHttpResponse
-from ninja import File, Form, Router, Schema, UploadedFile
+from ninja import File, Form, Router, UploadedFile
 
 from alignment.api.access import project_for, stage_for
 from alignment.api.auth import Request
+from alignment.api.imported import ImportedOut, imported_out
 from alignment.api.pages import Id, Slug
 from alignment.models import Role
 from alignment.queries.review_exports import as_json_lines, as_parquet, export_rows, streamed
-from alignment.services.uploaded_reviews import import_upload
+from alignment.services.uploads import send_reviews
 
 router = Router(tags=["review desk"])
-
-
-class ImportedOut(Schema):
-    """How many reviews were recorded, how many rows were bad and so left out, the first of them
-    with line and reason, and what was noticed that harms no row."""
-
-    imported: int
-    bad: int
-    problems: list[str]
-    notes: list[str]
 
 
 @router.get("/projects/{slug}/review/export.jsonl", response=None)
@@ -58,10 +49,5 @@ def import_reviews(
     Parquet by its name, up to 50 MB; one of the export is read as it is. A bad row keeps all out,
     unless `skip_bad`."""
     stage = stage_for(request.auth, stage_id, Role.RESEARCHER)
-    done = import_upload(stage=stage, file=file, by=request.auth, skip_bad=skip_bad)
-    return ImportedOut(
-        imported=done.rows,
-        bad=done.problems.total,
-        problems=list(done.problems.lines()),
-        notes=list(done.notes),
-    )
+    done = send_reviews(stage=stage, file=file, by=request.auth, skip_bad=skip_bad)
+    return imported_out(done)

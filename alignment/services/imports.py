@@ -53,6 +53,13 @@ class BadRows(MoraError):
         super().__init__(f"nothing was imported, since {rows} bad; skip them or mend the file")
 
 
+def problems_of(done: "Imported | None", error: MoraError | None) -> Problems | None:
+    """The bad rows that an import left out, or that kept it from being made."""
+    if isinstance(error, BadRows):
+        return error.problems
+    return done.problems if done else None
+
+
 def import_prompts(
     *,
     project: Project,

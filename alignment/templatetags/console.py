@@ -186,6 +186,7 @@ SECTIONS = {
     "bulk-preview": "desk",
     "invite": "members",
     "new-policy": "policies",
+    "import-prompts": "prompts",
     **dict.fromkeys(("judge", "try-judge", "new-judge", "edit-judge"), "dimensions"),
     **dict.fromkeys(("new-rewriter", "edit-rewriter"), "dimensions"),
 }

@@ -16,11 +16,10 @@ from alignment.queries import agreement, desk, own_reviews
 from alignment.queries.reviews import review_page
 from alignment.queries.word_diff import inline_diff
 from alignment.services.answers import Answer, BadAnswer
-from alignment.services.imports import BadRows, Imported
+from alignment.services.imports import Imported, problems_of
 from alignment.services.reruns import close_review_now, rerun_from, rerun_plan
 from alignment.services.reviews import adjudicate, undo_review
-from alignment.services.staging import Problems
-from alignment.services.uploaded_reviews import MOST_MB, import_upload
+from alignment.services.uploads import MOST_MB, send_reviews
 from alignment.views.access import Request, item_for, project_for
 from alignment.views.reviews import answer_in, changes_of, rating_rows
 
@@ -64,16 +63,10 @@ def _desk(
         "may_run": may(request.user, project, Role.RESEARCHER),
         "done": done,
         "error": error,
-        "problems": _problems(done, error),
+        "problems": problems_of(done, error),
         "most_mb": MOST_MB,
     }
     return render(request, "desk.html", context, status=422 if error else 200)
-
-
-def _problems(done: Imported | None, error: MoraError | None) -> Problems | None:
-    if isinstance(error, BadRows):
-        return error.problems
-    return done.problems if done else None
 
 
 @require_POST
@@ -85,7 +78,7 @@ def import_file(request: Request, slug: str) -> HttpResponse:
         if stage is None or file is None:
             raise MoraError("choose a file of decisions")
         skip_bad = bool(request.POST.get("skip_bad"))
-        done = import_upload(stage=stage, file=file, by=request.user, skip_bad=skip_bad)
+        done = send_reviews(stage=stage, file=file, by=request.user, skip_bad=skip_bad)
     except MoraError as error:
         return _desk(request, project, stage, error=error)
     return _desk(request, project, stage, done)

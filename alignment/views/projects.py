@@ -2,9 +2,14 @@
 
 from django.http import HttpResponse
 from django.shortcuts import render
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
+from alignment.method.errors import MoraError
+from alignment.models import Project, Role
+from alignment.permissions import may
 from alignment.queries import projects, runs
+from alignment.services.imports import Imported, problems_of
+from alignment.services.uploads import MOST_MB, send_prompts
 from alignment.views.access import Request, project_for
 
 
@@ -27,9 +32,40 @@ def project_page(request: Request, slug: str) -> HttpResponse:
 
 @require_safe
 def prompt_sets(request: Request, slug: str) -> HttpResponse:
-    project = project_for(request, slug)
-    context = {"project": project, "sets": projects.prompt_sets(project)}
-    return render(request, "prompts.html", context)
+    return _prompt_sets(request, project_for(request, slug))
+
+
+@require_POST
+def import_prompts(request: Request, slug: str) -> HttpResponse:
+    """Prompts from a file that a researcher sends, into a set."""
+    project = project_for(request, slug, Role.RESEARCHER)
+    given = {name: request.POST.get(name, "").strip() for name in ("set_name", "column")}
+    skip_bad = bool(request.POST.get("skip_bad"))
+    try:
+        if (file := request.FILES.get("file")) is None:
+            raise MoraError("choose a file of prompts")
+        done = send_prompts(project=project, file=file, by=request.user, skip_bad=skip_bad, **given)
+    except MoraError as error:
+        return _prompt_sets(request, project, error=error)
+    return _prompt_sets(request, project, done)
+
+
+def _prompt_sets(
+    request: Request,
+    project: Project,
+    done: Imported | None = None,
+    error: MoraError | None = None,
+) -> HttpResponse:
+    context = {
+        "project": project,
+        "sets": projects.prompt_sets(project),
+        "done": done,
+        "error": error,
+        "problems": problems_of(done, error),
+        "most_mb": MOST_MB,
+        "may_add": may(request.user, project, Role.RESEARCHER),
+    }
+    return render(request, "prompts.html", context, status=422 if error else 200)
 
 
 @require_safe

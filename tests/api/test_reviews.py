@@ -199,7 +199,7 @@ def test_bad_rows_of_a_file_are_told_by_line_and_keep_all_out(
     assert (done["imported"], done["bad"], len(done["problems"])) == (1, 2, 2)
     assert_problem(send_file(researcher, stage, "made.txt", text), 422)
     assert_problem(researcher.post(f"/api/v1/stages/{stage.pk}/reviews/import", {}), 422)
-    monkeypatch.setattr("alignment.services.uploaded_reviews.MOST_MB", 0)
+    monkeypatch.setattr("alignment.services.uploads.MOST_MB", 0)
     told = assert_problem(send_file(researcher, stage, "made.jsonl", text), 413)["detail"]
     assert told == "the file is over 0 MB; import it in parts"
 

@@ -265,7 +265,7 @@ def test_a_file_that_cannot_be_imported_says_why(
     assert "/tmp" not in send_file(researcher, stage, "made.csv", "x,y\n1,2\n")
     nothing = researcher.post(reverse("import-reviews", args=[SLUG]), {"stage": stage.pk})
     assert "choose a file of decisions" in nothing.content.decode()
-    monkeypatch.setattr("alignment.services.uploaded_reviews.MOST_MB", 0)
+    monkeypatch.setattr("alignment.services.uploads.MOST_MB", 0)
     assert "the file is over 0 MB" in send_file(researcher, stage, "made.csv", "x,y\n")
     put(stage, status="succeeded")
     monkeypatch.undo()

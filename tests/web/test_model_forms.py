@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
@@ -141,3 +142,27 @@ def test_the_api_adds_the_same(researcher: Client, project: Project) -> None:
     assert researcher.put(url, changed, "application/json").json()["version"] == 2
     listed = researcher.get(f"{base}/rewriters").json()["items"]
     assert [row["name"] for row in listed] == ["w"]
+
+
+def test_prompts_are_imported_from_a_file_that_is_sent(
+    researcher: Client, project: Project
+) -> None:
+    def file(text: str, name: str = "own.csv") -> SimpleUploadedFile:
+        return SimpleUploadedFile(name, text.encode())
+
+    good = "text,topic\nHow do I mend a sail?,boats\nHow do I fell a tree?,woods\n"
+    data = {"file": file(good), "set_name": "own", "column": "text"}
+    page = posted(researcher, "import-prompts", project, **data)
+    assert page.status_code == 200 and "2 prompts imported" in page.content.decode()
+    assert project.prompt_sets.get(name="own").prompts.count() == 2
+    again = posted(researcher, "import-prompts", project, **{**data, "file": file(good)})
+    assert again.status_code == 422 and "Bad rows" in again.content.decode()
+
+    def send(**fields: object) -> HttpResponse:
+        return researcher.post(f"/api/v1/projects/{project.slug}/prompts/import", fields)
+
+    made = send(file=file('{"prompt": "How do I sew?"}\n', "p.jsonl"), set_name="more")
+    assert made.json() == {"imported": 1, "bad": 0, "problems": [], "notes": []}
+    assert send(file=file(good), set_name="own").status_code == 422
+    assert send(file=file(""), set_name="own").status_code == 422
+    assert send(file=file(good), set_name="").status_code == 422
