@@ -15,6 +15,9 @@ admin.site.site_header = admin.site.site_title = "MORA console"
 admin.site.index_title = "Set up and look up"
 
 
+NAMED = ("project", "name")  # runs name them, so they stay once made
+
+
 class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
     """Rows that workers and services write."""
 
@@ -37,8 +40,15 @@ class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
 
 
 class DimensionInline(admin.TabularInline):  # type: ignore[type-arg]
+    """Added at any time; changed until a run stands on their names, scales and bars."""
+
     model = models.Dimension
     extra = 0
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return obj is None or not obj.runs.exists()
+
+    has_delete_permission = has_change_permission
 
 
 @admin.register(models.Project)
@@ -64,6 +74,9 @@ class Versioned(admin.ModelAdmin):  # type: ignore[type-arg]
 
     form = VersionedForm
     readonly_fields = ("version",)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return obj is not None and not judges.runs_naming(obj)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         judges.save(obj)
@@ -96,12 +109,18 @@ class PolicyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     search_fields = ("name", "sha256")
     readonly_fields = ("adapter", "sha256", "adapter_sha256", "parent", "stage", "facts")
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return (*self.readonly_fields, *(NAMED if obj else ()))
+
 
 @admin.register(models.PromptSet)
 class PromptSetAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ("name", "project", "source", "created_at")
     list_filter = ("project",)
     search_fields = ("name",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return NAMED if obj else ()
 
 
 @admin.register(models.Prompt)

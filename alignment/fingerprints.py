@@ -10,7 +10,7 @@ from django.db import connection
 
 from alignment.method import plan
 from alignment.model_folders import likeness
-from alignment.models import Judge, Policy, Rewriter, Stage, Status
+from alignment.models import Judge, Policy, Rewriter, Run, Stage, Status
 
 
 def fingerprint_of(stage: Stage, before: list[Stage]) -> str:
@@ -22,6 +22,19 @@ def fingerprint_of(stage: Stage, before: list[Stage]) -> str:
     if stage.kind == "review" and stage.config["review"]["mode"] != "skip":
         inputs["run"] = str(stage.run_id)  # people decide anew in every run
     return plan.fingerprint(a_plan, inputs)
+
+
+def outdated_stage(run: Run) -> Stage | None:
+    """The run's first begun stage by this version of its code whose settings name what is not as
+    it was; of prompts, only those that every policy is evaluated on."""
+    stages = list(run.stages.select_related("run__project", "reused_from").order_by("position"))
+    for i, stage in enumerate(stages):
+        is_ours = stage.source.version == plan.VERSIONS[stage.kind]
+        if stage.kind == "sample" or not stage.fingerprint or not is_ours:
+            continue
+        if fingerprint_of(stage, stages[:i]) != stage.fingerprint:
+            return stage
+    return None
 
 
 def _chain(stage: Stage, before: list[Stage]) -> str:

@@ -120,6 +120,8 @@ class JudgeForm(SettingsForm):
         engines = [c for c in Judge.Engine.choices if c[0] != Judge.Engine.IMPORTED]
         self.fields["engine"] = forms.ChoiceField(choices=engines)
         self.fields["settings"].help_text = self.Meta.help_texts["settings"]
+        for name in ("dimension", "engine"):
+            self.fields[name].disabled = self.instance.pk is not None
 
 
 class RewriterForm(SettingsForm):

@@ -12,6 +12,7 @@ from django.db import connection
 from django.db.models import Model
 
 from alignment.method import records
+from alignment.method.errors import MoraError
 from alignment.models import Judge, Project, Rollout, Stage
 
 
@@ -22,9 +23,13 @@ def dimensions(project: Project, names: Sequence[str]) -> tuple[records.Dimensio
 
 
 def judges(project: Project, names: Iterable[str]) -> list[Judge]:
-    """The project's judges with their dimensions, in the order named."""
+    """The project's judges with their dimensions, in the order named; MoraError for one that is
+    gone."""
     rows = {j.name: j for j in project.judges.select_related("dimension")}
-    return [rows[name] for name in names]
+    try:
+        return [rows[name] for name in names]
+    except KeyError as error:
+        raise MoraError(f"the project has no judge {error} any more") from error
 
 
 def insert(rows: Sequence[Model]) -> None:

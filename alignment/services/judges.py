@@ -51,24 +51,34 @@ def save(row: Judge | Rewriter) -> None:
 
 
 def check_change(row: Judge | Rewriter) -> None:
-    """Raises ValidationError where a run under way is at work with what a change would alter."""
+    """Raises ValidationError where a change would alter what runs found, or are at work with."""
     known = type(row).objects.filter(pk=row.pk).first()
-    if known is None or _what_counts(known) == _what_counts(row):
+    if known is None:
         return
-    if run := _live_run_of(known):
+    if isinstance(row, Judge) and isinstance(known, Judge):
+        kept = ("dimension_id", "engine")
+        if any(getattr(known, name) != getattr(row, name) for name in kept):
+            raise ValidationError("a judge keeps its dimension and its engine: make another")
+    named_by = runs_naming(known)
+    if known.name != row.name and named_by:
+        raise ValidationError(f"run {named_by[0]} names {known}, so it keeps that name")
+    live = [run for run in named_by if run.status not in (*ENDED, Status.PENDING)]
+    if live and _what_counts(known) != _what_counts(row):
         raise ValidationError(
-            f"run {run} is at work with {known}: change it when the run has ended, or make another"
+            f"run {live[0]} is at work with {known}: change it when the run has ended, or make"
+            " another"
         )
 
 
-def _live_run_of(row: Judge | Rewriter) -> Run | None:
-    """A run under way that names the judge or rewriter; a change would split its results."""
-    under_way = row.project.runs.exclude(status__in=(*ENDED, Status.PENDING))
-    for run in under_way:
-        rewriters = {run.config["rewrite"]["rewriter"]}
-        if row.name in (judges_named(run.config) if isinstance(row, Judge) else rewriters):
-            return run
-    return None
+def runs_naming(row: Judge | Rewriter) -> list[Run]:
+    """The project's runs whose configuration names the judge or rewriter."""
+    return [run for run in row.project.runs.all() if row.name in _named(run, row)]
+
+
+def _named(run: Run, row: Judge | Rewriter) -> set[str]:
+    if isinstance(row, Judge):
+        return judges_named(run.config)
+    return {run.config["rewrite"]["rewriter"]}
 
 
 def _what_counts(row: Judge | Rewriter | Any) -> tuple[Any, ...]:
@@ -79,13 +89,26 @@ def _what_counts(row: Judge | Rewriter | Any) -> tuple[Any, ...]:
 def keep(*, row: Kept, by: User) -> Kept:
     """Save a judge or rewriter, new or edited. Raises MoraError for what cannot be, or Denied."""
     require(by, row.project, Role.RESEARCHER)
-    if isinstance(row, Judge) and row.pk is None and row.engine == Judge.Engine.IMPORTED:
-        raise MoraError("imported scores make their judge when they are imported")
+    if isinstance(row, Judge):
+        _check_kept(row)
     try:
         save(row)
     except ValidationError as error:
         raise MoraError("; ".join(error.messages)) from error
     return row
+
+
+def _check_kept(row: Judge) -> None:
+    """Raises MoraError for what only an import or a fitted trial brings into a judge."""
+    if row.pk is None and row.engine == Judge.Engine.IMPORTED:
+        raise MoraError("imported scores make their judge when they are imported")
+    if row.engine == Judge.Engine.REWARD and isinstance(row.settings, dict):
+        known = Judge.objects.filter(pk=row.pk).first()
+        fitted = known.settings.get("reference") if known else None
+        if row.settings.setdefault("reference", fitted) != fitted:
+            raise MoraError(
+                "a reward model's scale is fitted to a trial, once: fit it, or make another judge"
+            )
 
 
 def edit_settings(*, row: Kept, settings: dict[str, Any], by: User) -> Kept:
@@ -150,10 +173,9 @@ def fit_reference(*, trial: JudgeTrial, by: User) -> Judge:
     if not low < high:
         raise MoraError("the trial's values are all alike, so they fit no scale")
     facts = {"low": low, "high": high, "quantiles": QUANTILES, "n": len(values), "trial": trial.pk}
-    fitted = Reference.model_validate(facts)
-    return edit_settings(
-        row=judge, settings={**judge.settings, "reference": fitted.model_dump()}, by=by
-    )
+    judge.settings["reference"] = Reference.model_validate(facts).model_dump()
+    save(judge)
+    return judge
 
 
 def begin_trial(trial_id: int) -> JudgeTrial | None:

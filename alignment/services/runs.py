@@ -8,6 +8,7 @@ from django.db import IntegrityError, transaction
 from pydantic import ValidationError
 
 from alignment import lifecycle
+from alignment.fingerprints import outdated_stage
 from alignment.method import plan
 from alignment.method.ceiling import default_min_valid
 from alignment.method.config import MiningConfig, RunConfig
@@ -79,7 +80,7 @@ def create_sweep(
         raise MoraError("shares of the pairs are different numbers above 0 and up to 1")
     with transaction.atomic():
         return [
-            create_run(project=project, name=f"{name} {share:.0%}", config=own, by=by)
+            create_run(project=project, name=f"{name} {100 * share:.4g}%", config=own, by=by)
             for share in sorted(shares, reverse=True)
             for own in [with_share(config, share)]
         ]
@@ -127,6 +128,12 @@ def retry_run(*, run: Run, by: User) -> None:
     run.refresh_from_db()
     if run.status not in (Status.FAILED, Status.CANCELLED):
         raise MoraError(f"only a failed or cancelled run can be retried; this one {_is(run)}")
+    if outdated := outdated_stage(run):
+        raise MoraError(
+            f"a judge, rewriter, dimension, policy or prompt set of {outdated.kind} in round"
+            f" {outdated.round} is not as it was, and results of both are not mixed: clone the run,"
+            " which uses again what does not depend on it"
+        )
     lifecycle.retry(run)
 
 
@@ -203,13 +210,14 @@ def warnings(project: Project, config: RunConfig) -> list[str]:
     """What a researcher should know before starting: evaluation judges that also pair, by name or
     as the same rule or model under another name."""
     judges = {judge.name: judge for judge in project.judges.select_related("dimension")}
+    mining = {d: judges[name] for d, name in config.judges.items() if name in judges}
     found = [
-        f"{dimension}: judge {name!r} is kept for evaluation, but mines and pairs"
-        for dimension, name in config.judges.items()
-        if judges[name].use == Judge.Use.EVALUATION
+        f"{dimension}: judge {judge.name!r} is kept for evaluation, but mines and pairs"
+        for dimension, judge in mining.items()
+        if judge.use == Judge.Use.EVALUATION
     ]
     written = config.rewrite.strategy != "none"
-    if written and harm_judge(judges[name] for name in config.judges.values()) is None:
+    if written and harm_judge(mining.values()) is None:
         found.append(
             "no judge of the run can tell the harm of a prompt, so rewrites are not checked for"
             " added harm: give the harmless judge a prompt_template"

@@ -117,6 +117,11 @@ def test_a_reward_model_gets_its_scale_once_from_a_finished_trial(
     assert reference["trial"] == trial.pk
     with pytest.raises(MoraError, match="has a reference already"):
         judges.fit_reference(trial=trial, by=ada)
+    made_up = {**reference, "low": -100.0}
+    with pytest.raises(MoraError, match="is fitted to a trial, once"):
+        judges.edit_settings(row=fitted, settings={**fitted.settings, "reference": made_up}, by=ada)
+    kept = judges.edit_settings(row=fitted, settings={"model": str(tmp_path), "heads": [1]}, by=ada)
+    assert kept.settings["reference"] == reference, "left out, it stays"
 
 
 def test_a_judge_of_a_run_under_way_is_not_changed(judged: Project, ada: User) -> None:
@@ -131,6 +136,23 @@ def test_a_judge_of_a_run_under_way_is_not_changed(judged: Project, ada: User) -
     Run.objects.filter(pk=run.pk).update(status="succeeded")
     judges.edit_settings(row=rubric, settings=changed, by=ada)
     assert Judge.objects.get(pk=rubric.pk).version == 2
+
+
+def test_a_judge_keeps_its_dimension_and_engine_and_the_name_that_a_run_has_for_it(
+    judged: Project, ada: User
+) -> None:
+    rubric = judged.judges.get(engine="rubric")
+    rubric.dimension = judged.dimensions.get(name="truthful")
+    with pytest.raises(MoraError, match="keeps its dimension and its engine"):
+        judges.keep(row=rubric, by=ada)
+    rubric.refresh_from_db()
+    rubric.name = "renamed"
+    judges.keep(row=rubric, by=ada)
+    config = {"judges": {"helpful": "renamed"}, "rewrite": {"rewriter": "sandbox"}}
+    Run.objects.create(project=judged, name="done", config=config, status="succeeded")
+    rubric.name = "again"
+    with pytest.raises(MoraError, match="run done names renamed, so it keeps that name"):
+        judges.keep(row=rubric, by=ada)
 
 
 def test_the_harmless_judge_tells_the_harm_of_prompts(judged: Project) -> None:

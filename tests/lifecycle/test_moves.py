@@ -8,7 +8,10 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from alignment import lifecycle
-from alignment.models import Run, Stage, Status
+from alignment.fingerprints import fingerprint_of
+from alignment.method.errors import MoraError
+from alignment.models import Prompt, Run, Stage, Status
+from alignment.services import runs
 from tests.builders import make_run, ready_project
 from workers import sweeper
 
@@ -108,6 +111,27 @@ def test_a_failed_stage_is_queued_again_by_retry_and_keeps_its_finished_chunks(r
     assert (done.state, failed.state, failed.attempts) == ("done", "open", 0)
     assert first(run).status == S.QUEUED
     assert first(run).reason == ""
+
+
+@pytest.mark.parametrize("changed", ["judge", "nothing"])
+def test_a_run_is_not_retried_over_judges_that_are_not_as_they_were(
+    run: Run, owner: User, changed: str
+) -> None:
+    stages = list(run.stages.order_by("position"))
+    for i, stage in enumerate(stages[:3]):
+        fingerprint = fingerprint_of(stage, stages[:i])
+        stage.status, stage.fingerprint = S.SUCCEEDED, fingerprint
+        stage.save()
+    lifecycle.move(stages[3], S.QUEUED)
+    lifecycle.fail(stages[3], "poisoned")
+    if changed == "judge":
+        run.project.judges.filter(name="sandbox-helpful").update(version=2)
+    Prompt.objects.filter(prompt_set__name="mixed")[0].delete()  # sampling is over
+    if changed == "nothing":
+        runs.retry_run(run=run, by=owner)
+    else:
+        with pytest.raises(MoraError, match="is not as it was, and results of both are not mixed"):
+            runs.retry_run(run=run, by=owner)
 
 
 @pytest.mark.django_db(transaction=True)

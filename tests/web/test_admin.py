@@ -96,3 +96,15 @@ def test_a_judge_that_a_run_is_at_work_with_is_not_changed(operator: Client, ful
         operator.post(address, {**values, "rule": judge.rule, "use": "evaluation"}).status_code
         == 302
     )
+
+
+def test_what_runs_name_and_stand_on_stays_as_it_is(operator: Client, full: Run) -> None:
+    policy = full.project.policies.get(name="start")
+    prompts = full.project.prompt_sets.get(name="mixed")
+    for kind, row in (("policy", policy), ("promptset", prompts)):
+        page = operator.get(reverse(f"admin:alignment_{kind}_change", args=[row.pk]))
+        assert 'name="name"' not in page.content.decode()
+    page = operator.get(reverse("admin:alignment_project_change", args=[full.project.pk]))
+    assert 'name="dimensions-0-scale_low"' not in page.content.decode()
+    judge = full.project.judges.get(name="sandbox-helpful")
+    assert operator.get(reverse("admin:alignment_judge_delete", args=[judge.pk])).status_code == 403
