@@ -25,7 +25,7 @@ class Answer:
     after: float = 0.0
 
 
-def completion(text: str, **more: Any) -> Answer:
+def completion(text: str | None, **more: Any) -> Answer:
     """A chat completion that says `text`."""
     choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant"}}
     choice["message"]["content"] = text  # type: ignore[index]

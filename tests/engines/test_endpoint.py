@@ -126,6 +126,16 @@ def test_a_request_that_is_refused_for_what_it_holds_is_data_at_once() -> None:
     assert result["usage"]["requests"] == 2
 
 
+def test_a_reply_without_text_is_no_empty_completion() -> None:
+    def answer(body: Body) -> Answer:
+        return completion(None if body["messages"][0]["content"] == "think" else "")
+
+    with serving(answer) as found:
+        thought, empty = sample(found, ["think", "say nothing"])["rollouts"]
+    assert "holds no text (finish reason stop)" in thought[0]["error"]
+    assert empty[0]["text"] == ""
+
+
 def test_a_server_that_answers_late_is_given_up() -> None:
     slow = {**vars(completion("late")), "after": 0.4}
 

@@ -103,8 +103,10 @@ class Endpoint:
         text = choice.message.content if hasattr(choice, "message") else choice.text
         for name in ("prompt_tokens", "completion_tokens"):
             self.server.usage[name] += getattr(used, name, 0) or 0
+        if text is None:  # a tool's call, or thoughts alone; an empty completion is a text
+            return {"error": f"the reply holds no text (finish reason {choice.finish_reason})"}
         return {
-            "text": (text or "").strip(),
+            "text": text.strip(),
             "tokens": getattr(used, "completion_tokens", None),
             "finish_reason": choice.finish_reason or "stop",
             "top": _alternatives(choice.logprobs),
