@@ -46,18 +46,26 @@ def load_causal(folder: Path, dtype: str) -> Any:
     """A language model from a folder; MoraError where it may not or cannot be loaded."""
     check_model(folder)
     try:
-        return AutoModelForCausalLM.from_pretrained(
+        model, told = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=getattr(torch, dtype),
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
+            output_loading_info=True,
         )
     except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise MoraError(
             f"{folder} cannot be loaded ({error}); name a whole model of a kind that "
             f"transformers {transformers.__version__} knows."
         ) from error
+    if told["missing_keys"]:  # transformers would draw them at random
+        lacks = sorted(told["missing_keys"])[0]
+        raise MoraError(
+            f"{folder} is no language model: it has no weights for {lacks}; name a model that was "
+            "saved with its language-model head."
+        )
+    return model
 
 
 def make_deterministic() -> None:
