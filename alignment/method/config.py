@@ -142,7 +142,12 @@ class TrainConfig(Frozen):
         1.0, gt=0, le=1, description="seeded share of the pairs; a smaller one lies within a larger"
     )
     batch_pairs: int = Field(8, ge=1, le=4096, description="pairs per optimizer step")
-    max_length: int = Field(1024, ge=8, le=1_048_576, description="tokens of a whole pair member")
+    max_length: int = Field(
+        1024,
+        ge=8,
+        le=1_048_576,
+        description="tokens of prompt and completion; a pair over it is dropped",
+    )
     lora_r: int = Field(16, ge=1, le=4096)
     lora_alpha: int = Field(16, ge=1, le=65_536)
     lora_dropout: Share = 0.01

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig
 from alignment.method.errors import MoraError
 from alignment.method.seeds import seed_of
 from alignment.model_folders import check_model
-from workers.engines.encoding import Encoder, load_tokenizer
+from workers.engines.encoding import Encoder
 from workers.engines.engine import Engine, Spec
 
 CHAT_BATCH = 32  # conversations, of like length
@@ -35,11 +35,6 @@ def load(spec: Spec) -> Engine:
             "likelihoods": lambda args, progress: sampler.likelihoods(**args),
         },
     )
-
-
-def load_model(folder: Path, dtype: str) -> tuple[Any, Any]:
-    """Model and tokenizer from a folder; MoraError where it may not or cannot be loaded."""
-    return load_causal(folder, dtype), load_tokenizer(folder)
 
 
 def load_causal(folder: Path, dtype: str) -> Any:
