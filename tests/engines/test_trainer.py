@@ -123,6 +123,28 @@ def test_what_cannot_be_trained_is_an_expected_failure(
     assert "lower the learning rate" in torn["error"]["message"]
 
 
+@pytest.mark.xdist_group("trainer")
+def test_another_architecture_is_trained_by_its_own_modules_names(
+    start_child: Start, tiny_policy: Path, tmp_path: Path
+) -> None:
+    from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_policy)
+    sizes = {"n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 256}
+    ends = {"eos_token_id": tokenizer.eos_token_id, "bos_token_id": None}
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), **sizes, **ends))
+    model.save_pretrained(tmp_path / "gpt2")
+    tokenizer.save_pretrained(tmp_path / "gpt2")
+    child = start_child(engine="trl", model=str(tmp_path / "gpt2"))
+    assert "ready" in child.frame()
+    refused = child.call("train", **arguments(tmp_path / "out", probes=[]))["error"]
+    assert refused["kind"] == "MoraError"
+    assert "set lora_targets to modules of its architecture" in refused["message"]
+    config = CONFIG | {"lora_targets": "c_attn", "epochs": 1}
+    result = child.call("train", **arguments(tmp_path / "out", probes=[], config=config))["result"]
+    assert [gate["passed"] for gate in result["gates"]] == [True, True]
+
+
 def test_pairs_that_do_not_fit_are_not_trained_cut_and_steps_are_filled_without_them(
     tiny_policy: Path,
 ) -> None:

@@ -36,7 +36,6 @@ from workers.engines.sampler import load_causal, make_deterministic
 
 log = logging.getLogger("mora.trainer")
 
-PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj"]
 METRICS = {
     "loss": "loss",
     "rewards/margins": "margin",
@@ -179,13 +178,21 @@ def _metrics(logs: dict[str, Any]) -> dict[str, float]:
 def _trainer(
     model: Path, tokenizer: Any, settings: TrainConfig, arguments: DPOConfig, data: Dataset
 ) -> DPOTrainer:
-    trainer = _Trainer(
-        model=load_causal(model, "float32"),
-        args=arguments,
-        train_dataset=data,
-        processing_class=tokenizer,
-        peft_config=_lora(settings) if settings.method == "lora" else None,
-    )
+    try:
+        trainer = _Trainer(
+            model=load_causal(model, "float32"),
+            args=arguments,
+            train_dataset=data,
+            processing_class=tokenizer,
+            peft_config=_lora(settings) if settings.method == "lora" else None,
+        )
+    except ValueError as error:
+        if "target modules" not in str(error).lower():
+            raise
+        raise MoraError(
+            f"LoRA cannot train {', '.join(settings.targets)} of {model} ({error}); set "
+            "lora_targets to modules of its architecture."
+        ) from error
     trainer.remove_callback(PrinterCallback)
     return trainer
 
@@ -195,7 +202,7 @@ def _lora(settings: TrainConfig) -> LoraConfig:
         r=settings.lora_r,
         lora_alpha=settings.lora_alpha,
         lora_dropout=settings.lora_dropout,
-        target_modules=PROJECTIONS,
+        target_modules=settings.targets,
         task_type="CAUSAL_LM",
     )
 
