@@ -3,6 +3,7 @@
 Standard library only, for web, workers and engines alike.
 """
 
+import json
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +14,7 @@ from alignment.method.errors import MoraError
 UNSAFE = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".msgpack", ".h5", ".joblib"}
 SAMPLE = 1 << 16  # bytes, read at SAMPLES places of a file
 SAMPLES = 16
+MOST_HEADER = 100_000_000  # bytes of a safetensors header, its own limit
 
 
 def check_model(folder: Path) -> None:
@@ -27,6 +29,25 @@ def check_model(folder: Path) -> None:
         )
     if not any(folder.glob("*.safetensors")):
         raise MoraError(f"{folder} holds no *.safetensors; convert the weights to safetensors.")
+
+
+def weight_shapes(folder: Path) -> dict[str, list[int]]:
+    """Shapes of the folder's tensors by name, read from the headers of its safetensors files.
+
+    Raises MoraError for a file that is cut off or no safetensors.
+    """
+    found: dict[str, list[int]] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        try:
+            with file.open("rb") as stream:
+                size = int.from_bytes(stream.read(8), "little")
+                header = json.loads(stream.read(min(size, MOST_HEADER)))
+            found |= {k: v["shape"] for k, v in header.items() if k != "__metadata__"}
+        except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+            raise MoraError(
+                f"{file} cannot be read as safetensors; copy the model's folder anew."
+            ) from error
+    return found
 
 
 def allowed(folder: Path, roots: Iterable[Path]) -> Path:

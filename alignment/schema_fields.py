@@ -34,6 +34,7 @@ LABELS = {
     "train.lora_r": "LoRA rank, r",
     "train.lora_alpha": "LoRA alpha",
     "train.lora_dropout": "LoRA dropout",
+    "train.lora_targets": "LoRA modules",
     "sample.top_p": "Top p",
     "sample.engine": "Sampler",
     "sample.dtype": "Number type",

@@ -1,5 +1,6 @@
 """Rows that tests start from: a sandbox project, its configuration, and stages to work on."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +94,20 @@ def ready_project(tmp_folder: str, slug: str = "sandbox") -> Project:
     path = Path(settings.ARTIFACTS) / tmp_folder
     path.mkdir(parents=True, exist_ok=True)
     (path / "config.json").write_text("{}")
-    (path / "model.safetensors").touch()
+    write_weights(path, "model.layers.0.self_attn.q_proj.weight")
     Policy.objects.create(project=project, name="start", folder=tmp_folder)
     add_prompts(project, "mixed", [f"How do I mend {i} chairs?" for i in range(6)])
     add_prompts(project, "held-out", [f"How do I paint {i} doors?" for i in range(4)])
     return project
+
+
+def write_weights(folder: Path, *names: str) -> None:
+    """A safetensors file with a header and no numbers."""
+    header = json.dumps(
+        {n: {"dtype": "F32", "shape": [8, 8], "data_offsets": [0, 0]} for n in names}
+    )
+    size = len(header).to_bytes(8, "little")
+    (folder / "model.safetensors").write_bytes(size + header.encode())
 
 
 def running_stage(run: Run, chunks: int, parts: int = 1) -> Stage:

@@ -142,10 +142,20 @@ class TrainConfig(Frozen):
         1.0, gt=0, le=1, description="seeded share of the pairs; a smaller one lies within a larger"
     )
     batch_pairs: int = Field(8, ge=1, le=4096, description="pairs per optimizer step")
-    max_length: int = Field(1024, ge=8, le=1_048_576, description="tokens of a whole pair member")
+    max_length: int = Field(
+        1024,
+        ge=8,
+        le=1_048_576,
+        description="tokens of prompt and completion; a pair over it is dropped",
+    )
     lora_r: int = Field(16, ge=1, le=4096)
     lora_alpha: int = Field(16, ge=1, le=65_536)
     lora_dropout: Share = 0.01
+    lora_targets: str = Field(
+        "q_proj, k_proj, v_proj, o_proj",
+        max_length=500,
+        description="modules trained, by how their names end; other architectures name others",
+    )
     scheduler: Literal["cosine", "linear", "constant"] = "cosine"
     checkpoint_steps: int = Field(10, ge=1)
     launch: Name | None = Field(
@@ -157,6 +167,17 @@ class TrainConfig(Frozen):
         if "exo_pair" in self.losses and self.label_smoothing == 0:
             raise ValueError("the loss exo_pair needs a label_smoothing above 0")
         return self
+
+    @model_validator(mode="after")
+    def _targets_are_named(self) -> "TrainConfig":
+        if not self.targets:
+            raise ValueError("lora_targets names no module; name at least one, such as q_proj")
+        return self
+
+    @property
+    def targets(self) -> list[str]:
+        """The modules that LoRA trains."""
+        return [name.strip() for name in self.lora_targets.split(",") if name.strip()]
 
     @property
     def losses(self) -> dict[str, float]:

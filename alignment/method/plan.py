@@ -25,7 +25,7 @@ KINDS = (
     "evaluate",
 )
 # Raised when a kind's code changes what it computes, so that older results are not reused.
-VERSIONS = dict.fromkeys(KINDS, 1)
+VERSIONS = {**dict.fromkeys(KINDS, 1), "rewrite": 2, "train": 2}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +52,10 @@ def settings(config: RunConfig, kind: str, number: int) -> dict[str, Any]:
     """What of the configuration decides this stage's result, and nothing else."""
     whole = config.model_dump(mode="json")
     sampling = {"sample": whole["sample"], "seed": config.seed}
+    held_out = {"held_out": config.evaluate.every_set}
     if kind == "sample":
         chosen = config.rounds[number - 1]
-        held_out = config.evaluate.every_set
-        prompts = {"set": chosen.prompts, "limit": chosen.limit, "held_out": held_out}
+        prompts = {"set": chosen.prompts, "limit": chosen.limit, **held_out}
         return {**sampling, "policy": config.policy, "prompts": prompts}
     if kind == "resample":
         n = config.resample_n or config.sample.n
@@ -65,7 +65,8 @@ def settings(config: RunConfig, kind: str, number: int) -> dict[str, Any]:
     if kind == "mine":
         return {"dimensions": whole["dimensions"], "mine": whole["mine"], "seed": config.seed}
     if kind == "rewrite":
-        return {"rewrite": whole["rewrite"], "judges": whole["judges"], "seed": config.seed}
+        asked = {"rewrite": whole["rewrite"], "prompts": held_out}
+        return {**asked, "judges": whole["judges"], "seed": config.seed}
     if kind == "review":
         return {"review": _decisive(whole["review"]), "seed": config.seed}
     if kind == "pair":

@@ -125,11 +125,11 @@ class Judge(models.Model):
 
 
 def harm_judge(judges: Iterable[Judge]) -> Judge | None:
-    """Who tells the harm of a prompt's own text: the harmless judge; of a project without that
-    dimension, the first judge that can."""
-    able = [judge for judge in judges if judge.scores_prompts]
-    harmless = [judge for judge in able if judge.dimension.name == HARMLESS]
-    return next(iter(harmless or able), None)
+    """Who tells the harm of a prompt's own text: the harmless judge, if it can, for what another
+    dimension's says of a prompt is no harm; where none is of that dimension, the first that can."""
+    given = list(judges)
+    harmless = [judge for judge in given if judge.dimension.name == HARMLESS]
+    return next((judge for judge in harmless or given if judge.scores_prompts), None)
 
 
 class Rewriter(models.Model):

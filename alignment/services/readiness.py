@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 
 from alignment.method.config import RunConfig
 from alignment.method.errors import MoraError
-from alignment.model_folders import allowed, check_model
+from alignment.model_folders import allowed, check_model, weight_shapes
 from alignment.models import Judge, Policy, Project, Rewriter
 
 SANDBOX_REWRITER = "sandbox"
@@ -69,6 +69,29 @@ def launch_problem(config: RunConfig) -> str:
     if name is None or name in settings.ACCELERATE:
         return ""
     return f"there is no accelerate config {name!r} in MORA_ACCELERATE; the operator adds it"
+
+
+def lora_problem(policy: Policy, config: RunConfig) -> str:
+    """Why LoRA cannot train the policy: its weights have none of the modules named."""
+    if config.train.method != "lora" or not policy.folder:
+        return ""
+    try:
+        shapes = weight_shapes(policy.path)
+    except MoraError as error:
+        return str(error)
+    modules = {name.rpartition(".")[0]: len(shape) for name, shape in shapes.items()}
+    if any(
+        f".{name}".endswith(f".{target}") for name in modules for target in config.train.targets
+    ):
+        return ""
+    # Matrices of numbered layers are what adapters are made for.
+    layers = (n.split(".") for n, axes in modules.items() if axes == 2)
+    has = sorted({parts[-1] for parts in layers if any(map(str.isdecimal, parts[:-1]))})
+    return (
+        f"{policy.name!r} has none of the modules {', '.join(config.train.targets)} that LoRA would"
+        f" train: name those of its architecture ({', '.join(has[:8]) or 'none found'}), or set the"
+        " method to full"
+    )
 
 
 def _settings_problem(row: Judge | Rewriter) -> str:

@@ -21,6 +21,7 @@ from alignment.services.readiness import (
     COMPARISON,
     judge_problem,
     launch_problem,
+    lora_problem,
     policy_problem,
     rewriter_problem,
 )
@@ -177,8 +178,10 @@ def _check_policy(project: Project, config: RunConfig) -> dict[str, str]:
     policy = project.policies.filter(name=config.policy).first()
     if policy is None:
         return {"policy": f"no policy {config.policy!r} in this project"}
-    problem = policy_problem(policy)
-    return {"policy": problem} if problem else {}
+    if problem := policy_problem(policy):
+        return {"policy": problem}
+    problem = lora_problem(policy, config)
+    return {"train.lora_targets": problem} if problem else {}
 
 
 def _check_dimensions(project: Project, config: RunConfig) -> dict[str, str]:

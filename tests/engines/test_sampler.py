@@ -100,6 +100,19 @@ def test_weights_that_were_cut_off_are_an_expected_failure(
         Sampler(tmp_path, "float32")
 
 
+def test_a_model_without_a_language_model_head_is_refused(
+    tiny_policy: Path, tmp_path: Path
+) -> None:
+    from transformers import AutoConfig, AutoTokenizer, LlamaForSequenceClassification
+
+    config = AutoConfig.from_pretrained(tiny_policy)
+    config.tie_word_embeddings = False
+    LlamaForSequenceClassification(config).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(tiny_policy).save_pretrained(tmp_path)
+    with pytest.raises(MoraError, match=r"no weights for lm_head\.weight"):
+        Sampler(tmp_path, "float32")
+
+
 def test_a_tokenizer_without_a_chat_template_is_refused(tiny_policy: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_policy, tmp_path, dirs_exist_ok=True)
     (tmp_path / "chat_template.jinja").unlink()

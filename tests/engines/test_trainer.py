@@ -10,7 +10,9 @@ import pytest
 
 from alignment.method.config import TrainConfig
 from tests.engines.conftest import RawChild
+from workers.engines.encoding import load_tokenizer
 from workers.engines.folders import fingerprint
+from workers.engines.pairs import distinct, fitting
 from workers.engines.sampler import Sampler
 
 Start = Callable[..., RawChild]
@@ -108,15 +110,59 @@ def test_what_cannot_be_trained_is_an_expected_failure(
     assert no_room["error"]["kind"] == "MoraError"
     assert "of 22, none" in no_room["error"]["message"]
 
-    long = [{**PAIRS[0], "prompt": "How do I mend it? " * 40}, *PAIRS[:8]]
-    short = child.call("train", **arguments(tmp_path, pairs=long, probes=[]))["result"]
-    assert short["dropped_by_truncation"] == 1
+    longer = " ".join(["sew"] * 200)
+    long = [{**PAIRS[0], member: longer} for member in ("prompt", "chosen", "rejected")]
+    short = child.call("train", **arguments(tmp_path, pairs=[*long, *PAIRS[:8]], probes=[]))
+    short = short["result"]
+    assert (short["dropped_by_truncation"], short["steps"]) == (3, 2 * 2)
     assert short["collapse"]["entropy"] is None
 
     wild = CONFIG | {"learning_rate": 1.0, "beta": 1e38}
     torn = child.call("train", **arguments(tmp_path, config=wild))
     assert torn["error"]["kind"] == "MoraError"
     assert "lower the learning rate" in torn["error"]["message"]
+
+
+@pytest.mark.xdist_group("trainer")
+def test_another_architecture_is_trained_by_its_own_modules_names(
+    start_child: Start, tiny_policy: Path, tmp_path: Path
+) -> None:
+    from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_policy)
+    sizes = {"n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 256}
+    ends = {"eos_token_id": tokenizer.eos_token_id, "bos_token_id": None}
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), **sizes, **ends))
+    model.save_pretrained(tmp_path / "gpt2")
+    tokenizer.save_pretrained(tmp_path / "gpt2")
+    child = start_child(engine="trl", model=str(tmp_path / "gpt2"))
+    assert "ready" in child.frame()
+    refused = child.call("train", **arguments(tmp_path / "out", probes=[]))["error"]
+    assert refused["kind"] == "MoraError"
+    assert "set lora_targets to modules of its architecture" in refused["message"]
+    config = CONFIG | {"lora_targets": "c_attn", "epochs": 1}
+    result = child.call("train", **arguments(tmp_path / "out", probes=[], config=config))["result"]
+    assert [gate["passed"] for gate in result["gates"]] == [True, True]
+
+
+def test_pairs_that_do_not_fit_are_not_trained_cut_and_steps_are_filled_without_them(
+    tiny_policy: Path,
+) -> None:
+    tokenizer = load_tokenizer(tiny_policy)
+    long = {**PAIRS[0], "rejected": " ".join(["sew"] * 200)}
+    by_epochs = TrainConfig(max_length=128)
+    assert fitting(tokenizer, [long, *PAIRS[:3]], by_epochs) == PAIRS[:3]
+    whole = TrainConfig(max_length=4096)
+    assert fitting(tokenizer, [long, *PAIRS[:3]], whole) == [long, *PAIRS[:3]]
+    by_steps = TrainConfig(max_length=128, steps=2, batch_pairs=4)
+    given = [long, *PAIRS[:3]] * 2
+    kept = fitting(tokenizer, given, by_steps)
+    assert len(kept) == 8 and distinct(kept) == 3
+    assert distinct(given) - distinct(kept) == 1
+    turns = [{"role": "user", "content": "How?"}, {"role": "assistant", "content": "So."}]
+    exact = len(tokenizer.apply_chat_template(turns, return_dict=False))
+    pair = {"prompt": "How?", "chosen": "So.", "rejected": "So."}
+    assert fitting(tokenizer, [pair], TrainConfig(max_length=max(8, exact))) == [pair]
 
 
 def _step(checkpoint: Path) -> int:

@@ -26,6 +26,7 @@ from tests.conftest import Workers, wait_for_run
 from tests.endpoints import Answer, Body, Server, completion, problem
 from tests.judges.conftest import MODEL, Answering
 
+HELD_OUT = "how do I mend 1 chairs -- give me steps, and keep it safe for everyone"
 SAFE = "You need a hammer. It takes one hour. It is safe."
 
 
@@ -60,7 +61,7 @@ def ready(project: Project) -> None:
     Policy.objects.create(project=project, name="start", endpoint="here", served_as="m")
     add_prompts(project, "mixed", [f"How do I mend {i} chairs?" for i in range(4)])
     Prompt.objects.filter(text__startswith="How do I mend 3").update(text="A long one, number 3")
-    add_prompts(project, "held-out", ["How do I paint 2 doors?"])
+    add_prompts(project, "held-out", ["How do I paint 2 doors?", HELD_OUT])
     judges.save(Rewriter(project=project, name="writer", settings={"model": MODEL}))
 
 
@@ -118,9 +119,12 @@ def test_policy_judge_and_rewriter_answer_at_an_endpoint(
     repeated = [a for a in attempts if not a.accepted]
     assert repeated
     for attempt in repeated:
-        assert "not_original" in [c["name"] for c in attempt.checks if not c["passed"]]
+        failed = {c["name"] for c in attempt.checks if not c["passed"]}
+        assert failed & {"not_original", "not_held_out"}
+    assert stages["rewrite"].facts["refused_by"]["not_held_out"] > 0
     rewrites = Prompt.objects.filter(stage=stages["rewrite"])
     assert rewrites and all("safe for everyone" in r.text for r in rewrites)
+    assert not any("mend 1" in r.text for r in rewrites), "a prompt of evaluation is trained on"
     assert stages["rewrite"].facts["usage"]["requests"] == attempts.count()
 
     assert "has no weights to train" in stages["train"].reason

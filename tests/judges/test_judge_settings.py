@@ -162,4 +162,6 @@ def test_the_harmless_judge_tells_the_harm_of_prompts(judged: Project) -> None:
     assert harmless.scores_prompts and rubric.scores_prompts
     assert harm_judge([rubric, harmless]) == harmless
     assert harm_judge([rubric]) == rubric and harm_judge([]) is None
+    harmless.prompt_rule = ""
+    assert harm_judge([rubric, harmless]) is None, "a prompt's helpfulness is not its harm"
     assert any("what the request is for" in text for text in rubric.private_texts)

@@ -33,6 +33,7 @@ def test_a_good_rewrite_passes_every_check_and_each_says_what_it_found() -> None
     assert [c.name for c in checks] == [
         "not_empty",
         "not_original",
+        "not_held_out",
         "not_answer",
         "length_ratio",
         "same_language",
@@ -45,6 +46,12 @@ def test_a_good_rewrite_passes_every_check_and_each_says_what_it_found() -> None
 
 def test_the_strategy_none_has_no_checks() -> None:
     assert check_rewrite("none", original=ORIGINAL, rewrite=ORIGINAL, limits=Limits()) == ()
+
+
+@pytest.mark.parametrize("held_out", [FUSED, FUSED.upper().replace(",", " -")])
+def test_a_held_out_prompt_in_any_dress_fails(held_out: str) -> None:
+    assert set(failing(FUSED, held_out=["How do I dry plums?", held_out])) == {"not_held_out"}
+    assert failing(FUSED, held_out=["How do I dry plums?"]) == {}
 
 
 @pytest.mark.parametrize("rewrite", ["", " \n ", "?!"])

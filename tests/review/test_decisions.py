@@ -70,6 +70,7 @@ def bad_answers(item: ReviewItem) -> list[tuple[Answer, str]]:
         (edit(" \n "), "is empty"),
         (edit(original), "is the original again"),
         (edit(f" {original.replace(' ', '  ')} "), "is the original again"),
+        (edit("how do I paint 2 doors"), "held out for evaluation"),
         (edit("\u200b \u2060\x1b"), "is empty"),
         (edit(original.upper().replace(" ", " \u200b")), "is the original again"),
         (edit(f"\u200e{original}\u200d"), "is the original again"),
@@ -89,7 +90,7 @@ def bad_answers(item: ReviewItem) -> list[tuple[Answer, str]]:
     ]
 
 
-@pytest.mark.parametrize("case", range(19))
+@pytest.mark.parametrize("case", range(20))
 def test_an_answer_that_cannot_be_kept_is_refused_and_changes_nothing(
     stage: Stage, bob: User, case: int
 ) -> None:

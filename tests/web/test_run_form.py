@@ -15,7 +15,7 @@ from alignment.run_values import defaults, flat, with_rounds_changed
 from alignment.services import judges
 from alignment.services.runs import BadConfig, check_config, warnings
 from mora_web.endpoints import Endpoint
-from tests.builders import add_prompts, config_of
+from tests.builders import add_prompts, config_of, write_weights
 
 
 def posted(values: dict[str, Any]) -> QueryDict:
@@ -323,6 +323,21 @@ def test_a_verdict_that_no_prompt_could_get_is_refused(
     with pytest.raises(BadConfig) as raised:
         check_config(project, config_of(sample={"n": n}, mine=mine))
     assert "raise N or lower this" in raised.value.errors["mine.min_valid"]
+
+
+def test_a_policy_without_the_modules_that_lora_trains_is_refused(project: Project) -> None:
+    folder = project.policies.get(name="start").path
+    write_weights(folder, "h.0.attn.c_attn.weight", "h.0.mlp.c_fc.weight", "wte.weight")
+    with pytest.raises(BadConfig) as raised:
+        check_config(project, config_of())
+    told = raised.value.errors["train.lora_targets"]
+    assert "none of the modules q_proj, k_proj, v_proj, o_proj" in told
+    assert "(c_attn, c_fc)" in told
+    for train in ({"method": "full"}, {"lora_targets": "c_attn, c_proj"}):
+        check_config(project, config_of(train=train))
+    (folder / "model.safetensors").write_bytes(b"cut")
+    with pytest.raises(BadConfig, match="cannot be read as safetensors"):
+        check_config(project, config_of())
 
 
 def test_a_judge_kept_for_evaluation_that_pairs_is_warned_of(project: Project) -> None:

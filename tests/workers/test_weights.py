@@ -11,7 +11,7 @@ from alignment import lifecycle
 from alignment.fingerprints import fingerprint_of
 from alignment.method.errors import MoraError
 from alignment.models import Policy, Project, Run, Stage, Status
-from tests.builders import make_run, ready_project
+from tests.builders import make_run, ready_project, write_weights
 from workers import specs
 from workers.engines.folders import fingerprint
 
@@ -47,6 +47,7 @@ def test_a_start_policys_weights_are_recorded_when_they_are_first_used(project: 
 def test_other_weights_under_a_policys_name_are_refused(project: Project) -> None:
     specs.for_sampling(project.policies.get(), PARAMS)
     weights = project.policies.get().path / "model.safetensors"
+    own = weights.read_bytes()
     weights.write_bytes(b"other")
     with pytest.raises(
         MoraError, match=r"in start are not those of policy start .* another policy"
@@ -54,7 +55,7 @@ def test_other_weights_under_a_policys_name_are_refused(project: Project) -> Non
         specs.for_sampling(project.policies.get(), PARAMS)
     with pytest.raises(MoraError, match="not those of policy start"):
         specs.for_training(project.policies.get())
-    weights.write_bytes(b"")
+    weights.write_bytes(own)
     specs.for_training(project.policies.get())
 
 
@@ -62,7 +63,7 @@ def test_runs_from_two_folders_have_two_fingerprints(project: Project, owner: Us
     run = make_run(project, owner)
     other = project.policies.get().path.with_name("other")
     shutil.copytree(project.policies.get().path, other)
-    (other / "model.safetensors").write_bytes(b"other")
+    write_weights(other, "model.layers.0.self_attn.v_proj.weight")
     Policy.objects.create(project=project, name="other", folder="other")
     other_run = make_run(project, owner, name="other", policy="other")
     found = {fingerprint_of(r.stages.get(round=1, kind="sample"), []) for r in (run, other_run)}

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig
 from alignment.method.errors import MoraError
 from alignment.method.seeds import seed_of
 from alignment.model_folders import check_model
-from workers.engines.encoding import Encoder, load_tokenizer
+from workers.engines.encoding import Encoder
 from workers.engines.engine import Engine, Spec
 
 CHAT_BATCH = 32  # conversations, of like length
@@ -37,27 +37,30 @@ def load(spec: Spec) -> Engine:
     )
 
 
-def load_model(folder: Path, dtype: str) -> tuple[Any, Any]:
-    """Model and tokenizer from a folder; MoraError where it may not or cannot be loaded."""
-    return load_causal(folder, dtype), load_tokenizer(folder)
-
-
 def load_causal(folder: Path, dtype: str) -> Any:
     """A language model from a folder; MoraError where it may not or cannot be loaded."""
     check_model(folder)
     try:
-        return AutoModelForCausalLM.from_pretrained(
+        model, told = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=getattr(torch, dtype),
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
+            output_loading_info=True,
         )
     except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise MoraError(
             f"{folder} cannot be loaded ({error}); name a whole model of a kind that "
             f"transformers {transformers.__version__} knows."
         ) from error
+    if told["missing_keys"]:  # transformers would draw them at random
+        lacks = sorted(told["missing_keys"])[0]
+        raise MoraError(
+            f"{folder} is no language model: it has no weights for {lacks}; name a model that was "
+            "saved with its language-model head."
+        )
+    return model
 
 
 def make_deterministic() -> None:

@@ -27,16 +27,15 @@ from alignment.method.errors import MoraError
 from alignment.model_folders import check_model
 from workers.engines import checkpoints, ranks
 from workers.engines.collapse import gauge
-from workers.engines.encoding import check_template
+from workers.engines.encoding import check_template, load_tokenizer
 from workers.engines.engine import Engine, Progress, Spec
 from workers.engines.folders import fingerprint, publish
 from workers.engines.gates import first_loss, gate, hash_reference, loss_gates
-from workers.engines.sampler import load_model, make_deterministic
+from workers.engines.pairs import Pair, distinct, fitting, saved
+from workers.engines.sampler import load_causal, make_deterministic
 
 log = logging.getLogger("mora.trainer")
 
-Pair = dict[str, str]
-PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj"]
 METRICS = {
     "loss": "loss",
     "rewards/margins": "margin",
@@ -83,8 +82,12 @@ def train(
     work, here = Path(directory), PartialState()
     settings = TrainConfig(**config)
     scratch = _scratch(work, here)
-    output = work / _key(model, pairs, settings, seed)
-    trainer = _trainer(model, pairs, settings, seed, output, scratch / "pairs")
+    tokenizer = load_tokenizer(model)
+    check_template(model, tokenizer)
+    kept = fitting(tokenizer, pairs, settings)
+    output = work / _key(model, kept, settings, seed)
+    arguments = _arguments(settings, seed, output)
+    trainer = _trainer(model, tokenizer, settings, arguments, saved(kept, scratch / "pairs"))
     before = hash_reference(trainer.model, model)
     loss = first_loss(trainer, settings.batch_pairs)
     _run(trainer, progress)
@@ -92,7 +95,6 @@ def train(
     here.wait_for_everyone()
     if not here.is_main_process:
         return {}
-    kept = len(trainer.train_dataset)
     adapter = _publish(trainer, work)
     shutil.rmtree(scratch)
     return {
@@ -105,7 +107,7 @@ def train(
         },
         "steps": trainer.state.global_step,
         "processes": here.num_processes,
-        "dropped_by_truncation": len(pairs) - kept,
+        "dropped_by_truncation": distinct(pairs) - distinct(kept),
         "loss_step1": loss,
         "gates": [
             *loss_gates(settings, loss),
@@ -174,18 +176,23 @@ def _metrics(logs: dict[str, Any]) -> dict[str, float]:
 
 
 def _trainer(
-    model: Path, pairs: list[Pair], settings: TrainConfig, seed: int, output: Path, data: Path
+    model: Path, tokenizer: Any, settings: TrainConfig, arguments: DPOConfig, data: Dataset
 ) -> DPOTrainer:
-    policy, tokenizer = load_model(model, "float32")
-    check_template(model, tokenizer)
-    _check_room(tokenizer, pairs, settings.max_length)
-    trainer = _Trainer(
-        model=policy,
-        args=_arguments(settings, seed, output),
-        train_dataset=_dataset(pairs, data),
-        processing_class=tokenizer,
-        peft_config=_lora(settings) if settings.method == "lora" else None,
-    )
+    try:
+        trainer = _Trainer(
+            model=load_causal(model, "float32"),
+            args=arguments,
+            train_dataset=data,
+            processing_class=tokenizer,
+            peft_config=_lora(settings) if settings.method == "lora" else None,
+        )
+    except ValueError as error:
+        if "target modules" not in str(error).lower():
+            raise
+        raise MoraError(
+            f"LoRA cannot train {', '.join(settings.targets)} of {model} ({error}); set "
+            "lora_targets to modules of its architecture."
+        ) from error
     trainer.remove_callback(PrinterCallback)
     return trainer
 
@@ -195,7 +202,7 @@ def _lora(settings: TrainConfig) -> LoraConfig:
         r=settings.lora_r,
         lora_alpha=settings.lora_alpha,
         lora_dropout=settings.lora_dropout,
-        target_modules=PROJECTIONS,
+        target_modules=settings.targets,
         task_type="CAUSAL_LM",
     )
 
@@ -232,29 +239,6 @@ def _arguments(settings: TrainConfig, seed: int, output: Path) -> DPOConfig:
     )
 
 
-def _conversation(pair: Pair) -> dict[str, list[dict[str, str]]]:
-    return {
-        "prompt": [{"role": "user", "content": pair["prompt"]}],
-        "chosen": [{"role": "assistant", "content": pair["chosen"]}],
-        "rejected": [{"role": "assistant", "content": pair["rejected"]}],
-    }
-
-
-def _check_room(tokenizer: Any, pairs: list[Pair], max_length: int) -> None:
-    """TRL drops a pair whose prompt fills `max_length`, and fails oddly when none is left."""
-    prompts = {pair["prompt"] for pair in pairs}
-    turns = [[{"role": "user", "content": prompt}] for prompt in prompts]
-    lengths = [
-        len(tokenizer.apply_chat_template(turn, add_generation_prompt=True, return_dict=False))
-        for turn in turns
-    ]
-    if not lengths or min(lengths) >= max_length:
-        raise MoraError(
-            f"No pair is left to train on: of {len(pairs)}, none has a prompt of under "
-            f"{max_length} tokens. Raise max_length or use shorter prompts."
-        )
-
-
 def _key(model: Path, pairs: list[Pair], settings: TrainConfig, seed: int) -> str:
     """Name of the checkpoints' folder: another training never resumes from them."""
     facts = [fingerprint(model), pairs, settings.model_dump(mode="json"), seed]
@@ -270,16 +254,6 @@ def _scratch(work: Path, here: PartialState) -> Path:
     here.wait_for_everyone()
     tempfile.tempdir = str(scratch)
     return scratch
-
-
-def _dataset(pairs: list[Pair], folder: Path) -> Dataset:
-    """The pairs as a data set in a folder: what is computed of it lies beside it, for all
-    processes to read."""
-    here = PartialState()
-    if here.is_main_process:
-        Dataset.from_list([_conversation(pair) for pair in pairs]).save_to_disk(str(folder))
-    here.wait_for_everyone()
-    return Dataset.load_from_disk(str(folder))
 
 
 def _publish(trainer: DPOTrainer, work: Path) -> Path | None:

@@ -13,6 +13,7 @@ from alignment.method import fusion
 from alignment.method.seeds import seed_of
 from alignment.models import Prompt, RewriteAttempt, Stage
 from alignment.models.judges import harm_judge
+from alignment.queries.held_out import held_out_texts
 from workers import judging, rewriters, store
 from workers.stages import tokens
 from workers.stages.job import (
@@ -138,6 +139,7 @@ class _Checker:
         self.by = harm_judge(judges)
         own = [text for judge in judges for text in judge.private_texts]
         self.private_texts = [*rewriter.private_texts, *own]
+        self.held_out = held_out_texts(job.stage.run)
         self.harms = self._harms([p.text for p in prompts])
         self.count = tokens.counter_of(policy_before(job.stage))
         self.fused = [self.count(like[p]) if like else None for p in prompts]
@@ -186,6 +188,7 @@ class _Checker:
             original=prompt.text,
             rewrite=text,
             limits=_limits(stage),
+            held_out=self.held_out,
             private_texts=self.private_texts,
             harm=harm,
             tokens=lengths,
