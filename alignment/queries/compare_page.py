@@ -34,14 +34,15 @@ class Sweep:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparePage:
-    """arms: those that may be compared with the base, which is among them; left_out: names of arms
-    with other seeds; problem: why nothing is compared, in a sentence."""
+    """choices: all arms; left_out: names of arms with other seeds; apart: of those judged otherwise
+    or on other prompts; problem: why nothing is compared, in a sentence."""
 
     project: Project
     choices: list[CompareArm]
     base: CompareArm | None
     comparison: Comparison | None
     left_out: list[str]
+    apart: list[str]
     problem: str
     tax: TaxMatrix | None
     rounds: list[str]
@@ -58,15 +59,15 @@ class ComparePage:
 
 
 def compare_page(project: Project, asked: Mapping[str, str]) -> ComparePage:
-    """The page for an address; without a base the newest arm is it."""
+    """The page for an address; where it names no base, the newest arm is it."""
     choices = arms_of(project)
-    base = next((a for a in choices if a.name == asked.get("base")), None)
-    base = base or (choices[0] if choices else None)
+    name = asked.get("base")
+    base = next((a for a in choices if not name or name in (a.name, *a.also)), None)
     if base is None:
-        problem = "No evaluation is finished yet."
-        return _page(project, choices, None, problem=problem)
-    alike = [a for a in choices if (a.judged, a.prompts) == (base.judged, base.prompts)]
-    reference = next((a for a in alike if a.round == 0 and a.config == base.start), None)
+        none = f"There is no arm {name} here; choose another." if choices else ""
+        return _page(project, choices, None, problem=none or "No evaluation is finished yet.")
+    alike, apart = _alike(base, choices)
+    reference = next((a for a in alike if a.round == 0 and base.start in a.keys), None)
     first = [base] if reference is None or reference is base else [base, reference]
     same = [a for a in alike if set(a.evaluations) == set(base.evaluations)]
     shown = [*first, *(a for a in same if a not in first)][:MOST_ARMS]
@@ -79,7 +80,7 @@ def compare_page(project: Project, asked: Mapping[str, str]) -> ComparePage:
             reference=reference.name if reference else None,
         )
     except MoraError as error:
-        return _page(project, choices, base, problem=str(error), left_out=left_out)
+        return _page(project, choices, base, problem=str(error), left_out=left_out, apart=apart)
     tax, rounds = _tax(base, choices, found.dimensions)
     targets, feasible, told = _feasible(asked, found, base, reference)
     return ComparePage(
@@ -88,6 +89,7 @@ def compare_page(project: Project, asked: Mapping[str, str]) -> ComparePage:
         base=base,
         comparison=found,
         left_out=left_out,
+        apart=apart,
         problem="",
         tax=tax,
         rounds=rounds,
@@ -98,6 +100,15 @@ def compare_page(project: Project, asked: Mapping[str, str]) -> ComparePage:
     )
 
 
+def _alike(base: CompareArm, choices: Sequence[CompareArm]) -> tuple[list[CompareArm], list[str]]:
+    """The arms that may be compared with the base and with one another, and the others' names."""
+    alike = [base]
+    for arm in choices:
+        if arm is not base and all(arm.fits(other) for other in alike):
+            alike.append(arm)
+    return alike, [a.name for a in choices if a not in alike]
+
+
 def _page(
     project: Project,
     choices: list[CompareArm],
@@ -105,6 +116,7 @@ def _page(
     *,
     problem: str,
     left_out: Sequence[str] = (),
+    apart: Sequence[str] = (),
 ) -> ComparePage:
     return ComparePage(
         project=project,
@@ -112,6 +124,7 @@ def _page(
         base=base,
         comparison=None,
         left_out=list(left_out),
+        apart=list(apart),
         problem=problem,
         tax=None,
         rounds=[],
@@ -130,8 +143,8 @@ def _tax(
     if stage is None or stage.round == 0:
         return None, []
     config = stage.run.config
-    own = {a.round: a for a in choices if a.config == base.config}
-    start = next((a for a in choices if a.round == 0 and a.config == base.start), None)
+    own = {a.round: a for a in choices if a.keys & base.keys}
+    start = next((a for a in choices if a.round == 0 and base.start in a.keys), None)
     rounds = [start, *(own.get(i) for i in range(1, len(config["rounds"]) + 1))]
     if any(arm is None for arm in rounds):
         return None, []

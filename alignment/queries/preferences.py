@@ -10,6 +10,7 @@ from django.db.models.functions import Coalesce
 
 from alignment.method.statistics import WinRate, win_rate
 from alignment.models import Evaluation, Preference
+from alignment.queries.scores import Judged
 
 Key = tuple[str, int, int, int, int]  # dimension, judge, its version, own rollout, the other's
 
@@ -32,6 +33,18 @@ def preferred(
         if mine.stage is not None:
             lacking.update(mine.stage.facts.get("not_compared", {}))
     return {name: _rate(rows, lacking[name], seed) for name, rows in found.items()}
+
+
+def compared_by(evaluations: Sequence[Evaluation]) -> dict[int, Judged]:
+    """By evaluation after a round the judges that put it beside the start policy's, with their
+    versions; those never edited are left out, for they have one."""
+    after = {e.sampling_id: e.pk for e in evaluations if e.stage is not None and e.stage.round}
+    rows = Preference.objects.filter(first__sampling__in=after, judge__version__gt=1)
+    found: dict[int, set[tuple[int, int]]] = {}
+    columns = ("first__sampling", "judge", "judge_version")
+    for sampling, judge, version in rows.values_list(*columns).distinct():
+        found.setdefault(after[sampling], set()).add((judge, version))
+    return {pk: tuple(sorted(own)) for pk, own in found.items()}
 
 
 def _outcomes(own: int, other: int, mine: str, theirs: str) -> dict[Key, tuple[str, float]]:

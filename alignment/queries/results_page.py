@@ -1,6 +1,7 @@
 """The Pareto page of a project: the points that may be compared, on the two dimensions chosen.
 
-Evaluations by other judges or on other prompt sets are other comparisons, never on one plot.
+Evaluations by other judges, other versions of one, or on other prompt sets are other comparisons,
+never on one plot.
 Figures and fronts are computed in `queries.results`.
 """
 
@@ -13,11 +14,13 @@ from django.db.models import Count, Max
 from alignment.models import Project, PromptSet
 from alignment.queries import results
 from alignment.queries.results import Point
+from alignment.queries.scores import Judged
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Points by the same judges on the same prompt sets. `key` names it in addresses."""
+    """Points by the same versions of the same judges on the same prompt sets. `key` names it in
+    addresses."""
 
     key: str
     title: str
@@ -68,21 +71,25 @@ def version(project: Project) -> tuple[int | None, int]:
 
 def _comparisons(project: Project) -> list[Comparison]:
     """Comparisons with their points oldest first; the one with the newest point comes first."""
-    groups: dict[tuple[tuple[int, ...], tuple[int, ...]], list[Point]] = {}
+    groups: dict[tuple[Judged, tuple[int, ...]], list[Point]] = {}
     for point in results.pareto(project):
         groups.setdefault(point.row.comparison, []).append(point)
     sets = dict(PromptSet.objects.filter(project=project).values_list("pk", "name"))
     found = [
         Comparison(
-            key="-".join(map(str, (*judges, *prompt_sets))),
+            key="-".join([*(f"{pk}.{version}" for pk, version in judged), *map(str, prompt_sets)]),
             title=", ".join(sets.get(pk, "prompts since removed") for pk in prompt_sets),
-            judges=_judges(points[0]),
+            judges=_judges(points[0], dict(judged)),
             points=points,
         )
-        for (judges, prompt_sets), points in groups.items()
+        for (judged, prompt_sets), points in groups.items()
     ]
     return sorted(found, key=lambda c: -c.points[-1].row.evaluation.pk)
 
 
-def _judges(point: Point) -> str:
-    return ", ".join(sorted(judge.name for judge in point.row.evaluation.judges.all()))
+def _judges(point: Point, versions: Mapping[int, int]) -> str:
+    """Their names; of a judge that was edited, with the version that scored."""
+    judges = sorted(point.row.evaluation.judges.all(), key=lambda judge: judge.name)
+    return ", ".join(
+        f"{j.name} (version {versions[j.pk]})" if j.version > 1 else j.name for j in judges
+    )

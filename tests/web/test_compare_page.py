@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from alignment.method.errors import MoraError
-from alignment.models import Evaluation, Project, Rollout, Run
+from alignment.models import Evaluation, Judge, Preference, Project, Rollout, Run
 from alignment.queries.compare_arms import arms_of
 from alignment.queries.compare_page import compare_page
 from alignment.queries.comparing import compare
@@ -29,6 +31,15 @@ def evaluated(run: Run, number: int, raw: dict[str, list[float]], tokens: int) -
     Rollout.objects.filter(sampling=made.sampling).update(tokens=tokens, refused=False)
     made.refresh_from_db()
     return made
+
+
+def prefer(after: Evaluation, start: Evaluation, judge: Judge) -> None:
+    """The judge prefers the evaluation's completions to the start policy's, in both orders."""
+    own, other = (e.sampling.rollouts.order_by("prompt_id") for e in (after, start))
+    for one, two in zip(own, other, strict=True):
+        version = {"judge": judge, "judge_version": judge.version}
+        Preference.objects.create(first=one, second=two, outcome=1.0, **version)
+        Preference.objects.create(first=two, second=one, outcome=0.0, **version)
 
 
 @pytest.fixture
@@ -179,3 +190,52 @@ def test_a_start_policy_is_one_whether_or_not_completions_are_compared(
         run.refresh_from_db()
         evaluated(run, 0, SAFE, 10)
     assert [a.name for a in arms_of(project)] == ["start"]
+
+
+def test_seeds_judged_by_another_version_of_a_judge_are_no_arm_together(
+    researcher: Client, project: Project, people: dict[str, User]
+) -> None:
+    for seed in (1, 2):
+        run = make_run(project, people["researcher"], name=f"ver seed {seed}", seed=seed)
+        evaluated(run, 1, SAFE, 10)
+        project.judges.filter(name="sandbox-helpful-eval").update(version=2)
+    arms = {a.name: a for a in arms_of(project)}
+    assert {name: list(a.evaluations) for name, a in arms.items()} == {"ver": [1], "ver (2)": [2]}
+    page = compare_page(project, {"base": "ver"})
+    assert page.comparison is not None and [a.name for a in page.comparison.arms] == ["ver"]
+    assert page.apart == ["ver (2)"]
+    text = researcher.get(reverse("compare", args=[project.slug]), {"base": "ver"}).content.decode()
+    assert "another version of one, or on other prompts: ver (2)." in text
+    api = researcher.get(f"/api/v1/projects/{project.slug}/compare", {"base": "ver"}).json()
+    assert api["apart"] == ["ver (2)"]
+    both = {name: list(arm.evaluations.values()) for name, arm in arms.items()}
+    with pytest.raises(MoraError, match="other versions of a judge"):
+        compare(both, base="ver")
+
+
+def test_versions_of_judges_are_asked_for_all_evaluations_at_once(
+    project: Project, arms: dict[str, list[Run]]
+) -> None:
+    project.judges.update(version=2)
+    with CaptureQueriesContext(connection) as few:
+        arms_of(project)
+    for i in range(4):
+        add_evaluation(project, f"imported {i}", SAFE)
+    with CaptureQueriesContext(connection) as more:
+        arms_of(project)
+    assert len(more) == len(few)
+
+
+def test_arms_compared_side_by_side_by_other_versions_are_not_shown_together(
+    project: Project, people: dict[str, User]
+) -> None:
+    judge = project.judges.get(name="sandbox-helpful")
+    for name, pair in (("one", {}), ("two", {"consistent": False})):
+        run = make_run(project, people["researcher"], name=name, pair=pair)
+        start, after = evaluated(run, 0, SAFE, 10), evaluated(run, 1, KEEN, 10)
+        judge.version += 1
+        judge.save()
+        prefer(after, start, judge)
+    page = compare_page(project, {"base": "start"})
+    assert page.comparison is not None and page.apart == ["one"]
+    assert [a.name for a in page.comparison.arms] == ["two", "start"]
