@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from alignment.method.errors import MoraError
-from alignment.models import Evaluation, Judge, Preference, Project, Rollout, Run
+from alignment.models import Evaluation, Judge, Policy, Preference, Project, Rollout, Run, Sampling
 from alignment.queries.compare_arms import arms_of
 from alignment.queries.compare_page import compare_page
 from alignment.queries.comparing import compare
@@ -28,6 +28,10 @@ def evaluated(run: Run, number: int, raw: dict[str, list[float]], tokens: int) -
     stage = put(stage_of(run, "evaluate", number), status="succeeded")
     made = add_evaluation(run.project, f"{run.name}: {number}", raw)
     Evaluation.objects.filter(pk=made.pk).update(stage=stage)
+    if number == 0:
+        start = run.project.policies.get(name=run.config["policy"])
+        Evaluation.objects.filter(pk=made.pk).update(policy=start)
+        Sampling.objects.filter(pk=made.sampling_id).update(policy=start)
     Rollout.objects.filter(sampling=made.sampling).update(tokens=tokens, refused=False)
     made.refresh_from_db()
     return made
@@ -239,3 +243,33 @@ def test_arms_compared_side_by_side_by_other_versions_are_not_shown_together(
     page = compare_page(project, {"base": "start"})
     assert page.comparison is not None and page.apart == ["one"]
     assert [a.name for a in page.comparison.arms] == ["two", "start"]
+
+
+def test_runs_started_together_show_what_was_preferred_to_their_own_start(
+    project: Project, people: dict[str, User]
+) -> None:
+    judge = project.judges.get(name="sandbox-helpful")
+    for name, pair in (("one", {}), ("two", {"consistent": False})):
+        run = make_run(project, people["researcher"], name=name, pair=pair)
+        start = evaluated(run, 0, SAFE, 10)
+        prefer(evaluated(run, 1, KEEN, 10), start, judge)
+    page = compare_page(project, {"base": "two"})
+    assert page.comparison is not None
+    found = {a.name: a.preferred for a in page.comparison.arms}
+    for name in ("one", "two"):
+        assert (found[name]["helpful"].rate.value, found[name]["helpful"].rate.n) == (1.0, 4)
+    assert found["start"] == {}
+
+
+def test_what_was_preferred_to_another_start_policy_is_not_shown_as_against_this_one(
+    project: Project, people: dict[str, User]
+) -> None:
+    judge = project.judges.get(name="sandbox-helpful")
+    Policy.objects.create(project=project, name="other", folder="model")
+    for name, policy in (("one", "other"), ("two", "start")):
+        run = make_run(project, people["researcher"], name=name, policy=policy)
+        prefer(evaluated(run, 1, KEEN, 10), evaluated(run, 0, SAFE, 10), judge)
+    page = compare_page(project, {"base": "two"})
+    assert page.comparison is not None
+    found = {a.name: set(a.preferred) for a in page.comparison.arms}
+    assert found["one"] == set() and found["two"] == {"helpful"}
