@@ -15,7 +15,7 @@ from alignment.method.errors import MoraError
 from alignment.method.feasibility import Feasibility, feasibility
 from alignment.method.records import PromptScores
 from alignment.method.statistics import TaxMatrix, alignment_tax
-from alignment.models import Project, Stage
+from alignment.models import Evaluation, Project, Stage, Status
 from alignment.queries.compare_arms import CompareArm, arms_of
 from alignment.queries.comparing import Comparison, compare
 from alignment.queries.scores import evaluation_scores
@@ -81,7 +81,7 @@ def compare_page(project: Project, asked: Mapping[str, str]) -> ComparePage:
         )
     except MoraError as error:
         return _page(project, choices, base, problem=str(error), left_out=left_out, apart=apart)
-    tax, rounds = _tax(base, choices, found.dimensions)
+    tax, rounds = _tax(base, found.dimensions)
     targets, feasible, told = _feasible(asked, found, base, reference)
     return ComparePage(
         project=project,
@@ -135,31 +135,38 @@ def _page(
     )
 
 
-def _tax(
-    base: CompareArm, choices: Sequence[CompareArm], names: Sequence[str]
-) -> tuple[TaxMatrix | None, list[str]]:
-    """The tax of the base arm's rounds, on means over its seeds."""
-    stage = next(iter(base.evaluations.values())).stage
+def _tax(base: CompareArm, names: Sequence[str]) -> tuple[TaxMatrix | None, list[str]]:
+    """The tax of the base arm's rounds, on means over the seeds that have all of them."""
+    stage = next(iter(base.stages.values()), None)
     if stage is None or stage.round == 0:
         return None, []
     config = stage.run.config
-    own = {a.round: a for a in choices if a.keys & base.keys}
-    start = next((a for a in choices if a.round == 0 and base.start in a.keys), None)
-    rounds = [start, *(own.get(i) for i in range(1, len(config["rounds"]) + 1))]
-    if any(arm is None for arm in rounds):
+    seeds = _rounds_by_seed(base, len(config["rounds"]) + 1)
+    try:
+        means = [_means(own, names) for own in zip(*seeds, strict=True)]
+    except MoraError:
         return None, []
-    seeds = set.intersection(*(set(arm.evaluations) for arm in rounds if arm))
-    if not seeds:
+    if not means:
         return None, []
-    means = [_means(arm, names, sorted(seeds)) for arm in rounds if arm]
     focus = [r["focus"] for r in config["rounds"]]
     aligned = [list(names).index(f) if f in names else None for f in focus]
     told = [f"round {i}: {f or 'all at once'}" for i, f in enumerate(focus, 1)]
     return alignment_tax(means, aligned), told
 
 
-def _means(arm: CompareArm, names: Sequence[str], seeds: Sequence[int]) -> list[float | None]:
-    alone = compare({arm.name: [arm.evaluations[s] for s in seeds]}, base=arm.name)
+def _rounds_by_seed(base: CompareArm, rounds: int) -> list[list[Evaluation]]:
+    """By seed its run's evaluations from the start policy's on, reused ones too."""
+    runs = [stage.run_id for stage in base.stages.values()]
+    stages = Stage.objects.filter(run__in=runs, kind="evaluate", status=Status.SUCCEEDED)
+    sources = {(s.run_id, s.round): s.reused_from_id or s.pk for s in stages}
+    evaluations = Evaluation.objects.filter(stage__in=sources.values())
+    found = {e.stage_id: e for e in evaluations.prefetch_related("judges__dimension")}
+    every = [[found.get(sources.get((run, i))) for i in range(rounds)] for run in runs]
+    return [[e for e in own if e] for own in every if all(own)]
+
+
+def _means(evaluations: Sequence[Evaluation], names: Sequence[str]) -> list[float | None]:
+    alone = compare({"alone": evaluations}, base="alone")
     return [alone.arms[0].rewards[name].value for name in names]
 
 
@@ -207,11 +214,9 @@ def _sweep(base: CompareArm, shown: Sequence[CompareArm], found: Comparison) -> 
 def _pairs(arm: CompareArm) -> float:
     """Pairs that an arm's policies were trained on, mean over seeds, all rounds up to its own."""
     counts = []
-    for evaluation in arm.evaluations.values():
-        if evaluation.stage:
-            stages = Stage.objects.filter(run=evaluation.stage.run_id, kind="pair")
-            facts = stages.filter(round__lte=arm.round).values_list("facts", flat=True)
-            counts.append(sum(f.get("pairs", 0) for f in facts))
+    for stage in arm.stages.values():
+        pairing = Stage.objects.filter(run=stage.run_id, kind="pair", round__lte=arm.round)
+        counts.append(sum(f.get("pairs", 0) for f in pairing.values_list("facts", flat=True)))
     return round(arm.share * sum(counts) / len(counts), 1) if counts else 0.0
 
 

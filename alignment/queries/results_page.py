@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from django.db.models import Count, Max
+from django.db.models import Count, Max, prefetch_related_objects
 
 from alignment.models import Project, PromptSet
 from alignment.queries import results
@@ -56,6 +56,8 @@ def results_page(project: Project, asked: Mapping[str, str]) -> ResultsPage:
     shown = next((c for c in comparisons if c.key == asked.get("on")), None)
     shown = shown or (comparisons[0] if comparisons else None)
     names = shown.dimensions if shown else []
+    own = [point.row.evaluation for point in shown.points] if shown else []
+    prefetch_related_objects(own, "stage__reused_by__run")
     x = asked.get("x", "")
     x = x if x in names else next(iter(names), "")
     y = asked.get("y", "")

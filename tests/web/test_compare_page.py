@@ -273,3 +273,68 @@ def test_what_was_preferred_to_another_start_policy_is_not_shown_as_against_this
     assert page.comparison is not None
     found = {a.name: set(a.preferred) for a in page.comparison.arms}
     assert found["one"] == set() and found["two"] == {"helpful"}
+
+
+def reuse(run: Run, other: Run, number: int) -> None:
+    put(stage_of(run, "evaluate", number), status="succeeded",
+        reused_from=stage_of(other, "evaluate", number))  # fmt: skip
+
+
+def test_a_run_that_reused_its_first_round_has_its_tax(
+    project: Project, people: dict[str, User]
+) -> None:
+    rounds = [{"prompts": "mixed", "focus": "harmless"}, {"prompts": "mixed", "focus": "helpful"}]
+    one = make_run(project, people["researcher"], name="fuse5", rounds=rounds[:1])
+    evaluated(one, 0, KEEN, 10)
+    evaluated(one, 1, SAFE, 10)
+    two = make_run(project, people["researcher"], name="two5", rounds=rounds)
+    reuse(two, one, 0)
+    reuse(two, one, 1)
+    evaluated(two, 2, KEEN, 10)
+    page = compare_page(project, {"base": "two5"})
+    assert page.comparison is not None and page.comparison.reference == "start"
+    assert page.tax is not None and page.rounds == ["round 1: harmless", "round 2: helpful"]
+    assert page.tax.tax == ((None, None, None), (None, -0.5, None))
+    assert page.tax.to_start == (0.0, 0.0, 0.0)
+
+
+def test_a_run_that_reused_everything_is_the_arm_that_it_reused(
+    researcher: Client, project: Project, arms: dict[str, list[Run]], people: dict[str, User]
+) -> None:
+    review = {"mode": "skip", "close_after_seconds": 5}
+    again = make_run(project, people["researcher"], name="again", seed=1, review=review)
+    for number in (0, 1):
+        reuse(again, arms["safe"][0], number)
+    page = compare_page(project, {"base": "again"})
+    assert page.base is not None and (page.base.name, page.base.also) == ("safe", ("again",))
+    assert page.comparison is not None
+    assert {a.name for a in page.comparison.arms} == {"safe", "keen", "start"}
+    url = reverse("compare", args=[project.slug])
+    assert "again reused every evaluation of safe" in (
+        researcher.get(url, {"base": "again"}).content.decode()
+    )
+    text = researcher.get(reverse("results", args=[project.slug])).content.decode()
+    assert text.count(">again</a>") == 2, "beside the start's and the round's evaluation"
+
+
+def test_a_seed_that_a_run_reused_counts_in_its_arm(
+    project: Project, people: dict[str, User]
+) -> None:
+    by, review = people["researcher"], {"mode": "skip", "close_after_seconds": 5}
+    first = make_run(project, by, name="first", seed=1)
+    evaluated(first, 1, SAFE, 10)
+    slow = make_run(project, by, name="slow seed 1", seed=1, review=review)
+    reuse(slow, first, 1)
+    evaluated(make_run(project, by, name="slow seed 2", seed=2, review=review), 1, KEEN, 10)
+    arms = {a.name: sorted(a.evaluations) for a in arms_of(project)}
+    assert arms == {"first": [1], "slow": [1, 2]}
+
+
+def test_an_arm_that_is_none_is_said(
+    researcher: Client, project: Project, arms: dict[str, list[Run]]
+) -> None:
+    url = reverse("compare", args=[project.slug])
+    text = researcher.get(url, {"base": "gone"}).content.decode()
+    assert "There is no arm gone here" in text and 'id="arms"' not in text
+    api = researcher.get(f"/api/v1/projects/{project.slug}/compare", {"base": "gone"}).json()
+    assert api["comparison"] is None and "no arm gone" in api["problem"]
