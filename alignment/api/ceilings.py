@@ -43,10 +43,12 @@ class CeilingOut(Schema):
 
 
 class CompareOut(Schema):
-    """`comparison`: null where nothing fits, for the reason in `problem`."""
+    """`comparison`: null where nothing fits, for the reason in `problem`; `left_out`: arms with
+    other seeds; `apart`: arms of other judges, other versions of one, or other prompts."""
 
     comparison: dict[str, Any] | None
     left_out: list[str]
+    apart: list[str]
     problem: str
 
 
@@ -97,7 +99,8 @@ def compare_arms(
     """Arms over their seeds, with paired differences to the base (by default the newest arm)."""
     page = compare_page(project_for(request.auth, slug), {"base": base})
     found = asdict(page.comparison) if page.comparison else None
-    return {"comparison": found, "left_out": page.left_out, "problem": page.problem}
+    names = {"left_out": page.left_out, "apart": page.apart}
+    return {"comparison": found, **names, "problem": page.problem}
 
 
 def _stage(run: Run, number: int) -> Stage:

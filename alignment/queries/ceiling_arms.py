@@ -1,16 +1,20 @@
-"""The arms that share a round's stage of mining, and which of them are fresh originals."""
+"""The arms that mined the same, and which of them are fresh originals.
+
+Runs share a stage of mining, or, where they were started together, each has one of the same
+fingerprint: equal fingerprints are equal results.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from django.db.models import Q
+from django.db.models import QuerySet
 
-from alignment.models import Stage, Status
+from alignment.models import PooledVolume, Stage, Status
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """A run's round that rewrote what the same stage of mining found. n: rollouts a prompt."""
+    """A run's round that rewrote what the same mining found. n: rollouts a prompt."""
 
     name: str
     strategy: str
@@ -20,11 +24,9 @@ class Arm:
 
 
 def arms_of(mine: Stage) -> list[Arm]:
-    """The finished arms that share the stage of mining, oldest run first."""
-    source = mine.source.pk
-    same = Stage.objects.filter(Q(pk=source) | Q(reused_from=source), kind="mine")
+    """The finished arms that mined the same, oldest run first."""
     found = []
-    for stage in same.select_related("run").order_by("run_id"):
+    for stage in _same(mine).select_related("run").order_by("run_id", "round"):
         own = {s.kind: s for s in stage.run.stages.filter(round=stage.round)}
         rescore, resample = own["rescore"], own["resample"]
         if rescore.status == Status.SUCCEEDED and rescore.fingerprint:
@@ -38,6 +40,27 @@ def arms_of(mine: Stage) -> list[Arm]:
                 )
             )
     return found
+
+
+def _same(mine: Stage) -> "QuerySet[Stage]":
+    """The finished stages of mining with the same result, whichever has the rows."""
+    return Stage.objects.filter(
+        run__project=mine.run.project_id,
+        kind="mine",
+        fingerprint=mine.fingerprint,
+        status=Status.SUCCEEDED,
+    )
+
+
+def stands_for(mine: Stage) -> Stage:
+    """The one stage of mining that stands for all with the same result: the oldest of them that
+    has the rows."""
+    return _same(mine).filter(reused_from=None).earliest("pk")
+
+
+def frozen_volume(mine: Stage) -> PooledVolume | None:
+    """The pooled volume frozen for the arms that mined the same."""
+    return PooledVolume.objects.filter(mine__in=_same(mine)).order_by("pk").first()
 
 
 def fresh_for(arms: Iterable[Arm], own: Arm | None) -> Arm | None:

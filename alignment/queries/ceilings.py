@@ -1,6 +1,6 @@
 """The ceiling of a round's prompts: curves of the mining sample, and before and after rewriting.
 
-Before is fresh rollouts of the originals, by a run of the arm `none` that mined the same sample;
+Before is fresh rollouts of the originals, by a run of the arm `none` that mined the same;
 never the mining sample, whose low counts are partly luck. Both sides are over the prompts that
 both have.
 """
@@ -27,8 +27,8 @@ from alignment.method.set_ceiling import (
     set_curves,
 )
 from alignment.method.statistics import holm, paired_difference, sign_flip_p
-from alignment.models import Judge, PooledVolume, Prompt, Stage
-from alignment.queries.ceiling_arms import Arm, arms_of
+from alignment.models import Judge, Prompt, Stage
+from alignment.queries.ceiling_arms import Arm, arms_of, frozen_volume
 from alignment.queries.replay import judges_of, sample_of
 from alignment.queries.scores import SampledScores, sampled_scores
 
@@ -121,7 +121,7 @@ def before_after(
     one, two = _only(one, parents), _only(two, parents)
     least = min(_least(one), _least(two))
     m = max(1, least // 2)
-    frozen = PooledVolume.objects.filter(mine=mine.source).first()
+    frozen = frozen_volume(mine)
     pooled = [frozen.volumes.get(str(k)) for k in parents] if frozen else _pooled(every, parents)
     first, second = (_numbers(scores, parents, m, pooled) for scores in (one, two))
     graded = _are_graded(mine, bars, kind)
@@ -139,7 +139,7 @@ def before_after(
 
 
 def pooled_volumes(mine: Stage) -> tuple[list[str], dict[str, float | None]]:
-    """The finished arms of a stage of mining, and by prompt the volume of all their rollouts."""
+    """The finished arms that mined the same, and by prompt the volume of all their rollouts."""
     key = _key(judges_of(mine))
     every = {arm.name: _scores(arm.sampling_id, key, "") for arm in arms_of(mine)}
     parents = sorted({k for scores in every.values() for k in scores.parent.tolist()})

@@ -4,58 +4,133 @@ are one; so are imported policies by name."""
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from alignment.models import Evaluation, Project, Stage
+from alignment.models import Evaluation, Project, Stage, Status
+from alignment.queries.preferences import compared_by
 from alignment.queries.results import finished_evaluations
+from alignment.queries.scores import Judged, judged_by
 
 SEED_IN_NAME = re.compile(r"[ _-]*seed[ _-]*\d+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompareArm:
-    """Evaluations of one method at one setting after one round, by seed. share: of the pairs that
-    it was trained on; start: the key of the arm of its start policy, empty for imported ones;
-    sweep: equal for arms that differ in their share alone."""
+    """Evaluations of one method at one setting after one round, by seed, and the stages of its runs
+    that have or reuse them. also: arms that only reuse these. judged, compared: by which versions
+    of which judges, one completion at a time and side by side. share: of the pairs that it was
+    trained on; start: the key of the arm of its start policy, empty for imported ones, which is
+    among that arm's keys; sweep: equal for arms that differ in their share alone."""
 
     name: str
+    also: tuple[str, ...]
     evaluations: dict[int, Evaluation]
-    judged: tuple[int, ...]
+    stages: dict[int, Stage]
+    judged: Judged
+    compared: Judged
     prompts: str
     round: int
-    config: str
+    keys: frozenset[str]
     start: str
     share: float
     sweep: str
 
+    def fits(self, other: "CompareArm") -> bool:
+        """Whether both were judged alike, on the same prompts."""
+        side_by_side = {*self.compared, *other.compared}
+        one_version = len({judge for judge, _ in side_by_side}) == len(side_by_side)
+        return (self.judged, self.prompts) == (other.judged, other.prompts) and one_version
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """An evaluation, and the stage that has it or reuses it; none for an imported one."""
+
+    evaluation: Evaluation
+    stage: Stage | None
+
+    @property
+    def reuses(self) -> bool:
+        return bool(self.stage and self.stage.reused_from_id)
+
+    @property
+    def seed(self) -> int:
+        return int(self.stage.run.config["seed"]) if self.stage else 0
+
+    @property
+    def key(self) -> tuple[str, int]:
+        if self.stage is None:
+            return f"imported {self.evaluation.label}", 1
+        return _key(self.stage), self.stage.round
+
 
 def arms_of(project: Project) -> list[CompareArm]:
-    """The project's arms, the one with the newest evaluation first."""
-    groups: dict[tuple[str, int], list[Evaluation]] = {}
-    for evaluation in finished_evaluations(project).order_by("pk"):
-        stage = evaluation.stage
-        key = (_key(stage), stage.round) if stage else (f"imported {evaluation.label}", 1)
-        groups.setdefault(key, []).append(evaluation)
-    found: list[CompareArm] = []
-    for (config, number), own in groups.items():
-        name = _name(own[0], {a.name for a in found})
-        found.append(_arm(name, config, number, own))
-    return sorted(found, key=lambda a: -max(e.pk for e in a.evaluations.values()))
+    """The project's arms, the one with the newest evaluation first.
+
+    An arm whose runs only reuse what another arm's have is that arm, and named there.
+    """
+    found = _found(project)
+    every = [f.evaluation for f in found]
+    judged, compared = judged_by(every), compared_by(every)
+    groups: dict[tuple[str, int, Judged, Judged], dict[int, _Found]] = {}
+    for f in found:
+        by = judged[f.evaluation.pk], compared.get(f.evaluation.pk, ())
+        groups.setdefault((*f.key, *by), {})[f.seed] = f
+    arms: list[CompareArm] = []
+    for group, own in sorted(groups.items(), key=lambda item: _only_reuses(item[1])):
+        name = _name(next(iter(own.values())), {n for a in arms for n in (a.name, *a.also)})
+        key, _, by_score, side_by_side = group
+        arm = _arm(name, key, own, by_score, side_by_side)
+        same = next((a for a in arms if _only_reuses(own) and _holds(a, arm)), None)
+        if same is None:
+            arms.append(arm)
+        else:
+            told = (*same.also, name) if arm.round else same.also
+            arms[arms.index(same)] = replace(same, also=told, keys=same.keys | arm.keys)
+    return sorted(arms, key=lambda a: -max(e.pk for e in a.evaluations.values()))
 
 
-def _arm(name: str, config: str, number: int, own: list[Evaluation]) -> CompareArm:
-    stage = own[0].stage
+def _found(project: Project) -> list[_Found]:
+    """The finished evaluations, once for every stage that has or reuses them."""
+    evaluations = list(finished_evaluations(project).order_by("pk"))
+    by_stage = {e.stage_id: e for e in evaluations}
+    stages = Stage.objects.filter(run__project=project, kind="evaluate", status=Status.SUCCEEDED)
+    found = [_Found(evaluation=e, stage=None) for e in evaluations if e.stage_id is None]
+    for stage in stages.select_related("run").order_by("pk"):
+        if evaluation := by_stage.get(stage.reused_from_id or stage.pk):
+            found.append(_Found(evaluation=evaluation, stage=stage))
+    # The stage that has an evaluation comes after those that reuse it, and so stands for them.
+    return sorted(found, key=lambda f: (f.evaluation.pk, not f.reuses))
+
+
+def _only_reuses(own: Mapping[int, _Found]) -> bool:
+    return all(f.reuses for f in own.values())
+
+
+def _holds(arm: CompareArm, other: CompareArm) -> bool:
+    """Whether all that the other has is in the arm."""
+    own = {seed: evaluation.pk for seed, evaluation in arm.evaluations.items()}
+    return all(own.get(seed) == e.pk for seed, e in other.evaluations.items())
+
+
+def _arm(
+    name: str, key: str, own: dict[int, _Found], judged: Judged, compared: Judged
+) -> CompareArm:
+    stage = next(iter(own.values())).stage
     whole: dict[str, Any] = stage.run.config if stage else {}
     train = whole.get("train", {})
     rest = {**whole, "seed": 0, "train": {**train, "pairs_share": 1}}
     return CompareArm(
         name=name,
-        evaluations={(e.stage.run.config["seed"] if e.stage else 0): e for e in own},
-        judged=tuple(sorted(judge.pk for judge in own[0].judges.all())),
+        also=(),
+        evaluations={seed: f.evaluation for seed, f in own.items()},
+        stages={seed: f.stage for seed, f in own.items() if f.stage},
+        judged=judged,
+        compared=compared,
         prompts=_sets(whole["evaluate"]) if whole else "imported",
-        round=number,
-        config=config,
+        round=stage.round if stage else 1,
+        keys=frozenset({key}),
         start=_start_key(whole) if whole else "",
         share=float(train.get("pairs_share", 1.0)),
         sweep=json.dumps(rest, sort_keys=True),
@@ -81,11 +156,11 @@ def _start_key(config: Mapping[str, Any]) -> str:
     return json.dumps(facts, sort_keys=True)
 
 
-def _name(evaluation: Evaluation, taken: set[str]) -> str:
+def _name(found: _Found, taken: set[str]) -> str:
     """A name that no other arm has: of its run without the seed, and the round."""
-    stage = evaluation.stage
+    stage = found.stage
     if stage is None:
-        name = evaluation.label
+        name = found.evaluation.label
     elif stage.round == 0:
         name = "start"
     else:

@@ -15,7 +15,7 @@ from alignment.method.errors import MoraError
 from alignment.method.feasibility import Feasibility, feasibility
 from alignment.method.records import PromptScores
 from alignment.method.statistics import TaxMatrix, alignment_tax
-from alignment.models import Project, Stage
+from alignment.models import Evaluation, Project, Stage, Status
 from alignment.queries.compare_arms import CompareArm, arms_of
 from alignment.queries.comparing import Comparison, compare
 from alignment.queries.scores import evaluation_scores
@@ -34,14 +34,15 @@ class Sweep:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparePage:
-    """arms: those that may be compared with the base, which is among them; left_out: names of arms
-    with other seeds; problem: why nothing is compared, in a sentence."""
+    """choices: all arms; left_out: names of arms with other seeds; apart: of those judged otherwise
+    or on other prompts; problem: why nothing is compared, in a sentence."""
 
     project: Project
     choices: list[CompareArm]
     base: CompareArm | None
     comparison: Comparison | None
     left_out: list[str]
+    apart: list[str]
     problem: str
     tax: TaxMatrix | None
     rounds: list[str]
@@ -58,15 +59,15 @@ class ComparePage:
 
 
 def compare_page(project: Project, asked: Mapping[str, str]) -> ComparePage:
-    """The page for an address; without a base the newest arm is it."""
+    """The page for an address; where it names no base, the newest arm is it."""
     choices = arms_of(project)
-    base = next((a for a in choices if a.name == asked.get("base")), None)
-    base = base or (choices[0] if choices else None)
+    name = asked.get("base")
+    base = next((a for a in choices if not name or name in (a.name, *a.also)), None)
     if base is None:
-        problem = "No evaluation is finished yet."
-        return _page(project, choices, None, problem=problem)
-    alike = [a for a in choices if (a.judged, a.prompts) == (base.judged, base.prompts)]
-    reference = next((a for a in alike if a.round == 0 and a.config == base.start), None)
+        none = f"There is no arm {name} here; choose another." if choices else ""
+        return _page(project, choices, None, problem=none or "No evaluation is finished yet.")
+    alike, apart = _alike(base, choices)
+    reference = next((a for a in alike if a.round == 0 and base.start in a.keys), None)
     first = [base] if reference is None or reference is base else [base, reference]
     same = [a for a in alike if set(a.evaluations) == set(base.evaluations)]
     shown = [*first, *(a for a in same if a not in first)][:MOST_ARMS]
@@ -79,8 +80,8 @@ def compare_page(project: Project, asked: Mapping[str, str]) -> ComparePage:
             reference=reference.name if reference else None,
         )
     except MoraError as error:
-        return _page(project, choices, base, problem=str(error), left_out=left_out)
-    tax, rounds = _tax(base, choices, found.dimensions)
+        return _page(project, choices, base, problem=str(error), left_out=left_out, apart=apart)
+    tax, rounds = _tax(base, found.dimensions)
     targets, feasible, told = _feasible(asked, found, base, reference)
     return ComparePage(
         project=project,
@@ -88,6 +89,7 @@ def compare_page(project: Project, asked: Mapping[str, str]) -> ComparePage:
         base=base,
         comparison=found,
         left_out=left_out,
+        apart=apart,
         problem="",
         tax=tax,
         rounds=rounds,
@@ -98,6 +100,15 @@ def compare_page(project: Project, asked: Mapping[str, str]) -> ComparePage:
     )
 
 
+def _alike(base: CompareArm, choices: Sequence[CompareArm]) -> tuple[list[CompareArm], list[str]]:
+    """The arms that may be compared with the base and with one another, and the others' names."""
+    alike = [base]
+    for arm in choices:
+        if arm is not base and all(arm.fits(other) for other in alike):
+            alike.append(arm)
+    return alike, [a.name for a in choices if a not in alike]
+
+
 def _page(
     project: Project,
     choices: list[CompareArm],
@@ -105,6 +116,7 @@ def _page(
     *,
     problem: str,
     left_out: Sequence[str] = (),
+    apart: Sequence[str] = (),
 ) -> ComparePage:
     return ComparePage(
         project=project,
@@ -112,6 +124,7 @@ def _page(
         base=base,
         comparison=None,
         left_out=list(left_out),
+        apart=list(apart),
         problem=problem,
         tax=None,
         rounds=[],
@@ -122,31 +135,38 @@ def _page(
     )
 
 
-def _tax(
-    base: CompareArm, choices: Sequence[CompareArm], names: Sequence[str]
-) -> tuple[TaxMatrix | None, list[str]]:
-    """The tax of the base arm's rounds, on means over its seeds."""
-    stage = next(iter(base.evaluations.values())).stage
+def _tax(base: CompareArm, names: Sequence[str]) -> tuple[TaxMatrix | None, list[str]]:
+    """The tax of the base arm's rounds, on means over the seeds that have all of them."""
+    stage = next(iter(base.stages.values()), None)
     if stage is None or stage.round == 0:
         return None, []
     config = stage.run.config
-    own = {a.round: a for a in choices if a.config == base.config}
-    start = next((a for a in choices if a.round == 0 and a.config == base.start), None)
-    rounds = [start, *(own.get(i) for i in range(1, len(config["rounds"]) + 1))]
-    if any(arm is None for arm in rounds):
+    seeds = _rounds_by_seed(base, len(config["rounds"]) + 1)
+    try:
+        means = [_means(own, names) for own in zip(*seeds, strict=True)]
+    except MoraError:
         return None, []
-    seeds = set.intersection(*(set(arm.evaluations) for arm in rounds if arm))
-    if not seeds:
+    if not means:
         return None, []
-    means = [_means(arm, names, sorted(seeds)) for arm in rounds if arm]
     focus = [r["focus"] for r in config["rounds"]]
     aligned = [list(names).index(f) if f in names else None for f in focus]
     told = [f"round {i}: {f or 'all at once'}" for i, f in enumerate(focus, 1)]
     return alignment_tax(means, aligned), told
 
 
-def _means(arm: CompareArm, names: Sequence[str], seeds: Sequence[int]) -> list[float | None]:
-    alone = compare({arm.name: [arm.evaluations[s] for s in seeds]}, base=arm.name)
+def _rounds_by_seed(base: CompareArm, rounds: int) -> list[list[Evaluation]]:
+    """By seed its run's evaluations from the start policy's on, reused ones too."""
+    runs = [stage.run_id for stage in base.stages.values()]
+    stages = Stage.objects.filter(run__in=runs, kind="evaluate", status=Status.SUCCEEDED)
+    sources = {(s.run_id, s.round): s.reused_from_id or s.pk for s in stages}
+    evaluations = Evaluation.objects.filter(stage__in=sources.values())
+    found = {e.stage_id: e for e in evaluations.prefetch_related("judges__dimension")}
+    every = [[found.get(sources.get((run, i))) for i in range(rounds)] for run in runs]
+    return [[e for e in own if e] for own in every if all(own)]
+
+
+def _means(evaluations: Sequence[Evaluation], names: Sequence[str]) -> list[float | None]:
+    alone = compare({"alone": evaluations}, base="alone")
     return [alone.arms[0].rewards[name].value for name in names]
 
 
@@ -194,11 +214,9 @@ def _sweep(base: CompareArm, shown: Sequence[CompareArm], found: Comparison) -> 
 def _pairs(arm: CompareArm) -> float:
     """Pairs that an arm's policies were trained on, mean over seeds, all rounds up to its own."""
     counts = []
-    for evaluation in arm.evaluations.values():
-        if evaluation.stage:
-            stages = Stage.objects.filter(run=evaluation.stage.run_id, kind="pair")
-            facts = stages.filter(round__lte=arm.round).values_list("facts", flat=True)
-            counts.append(sum(f.get("pairs", 0) for f in facts))
+    for stage in arm.stages.values():
+        pairing = Stage.objects.filter(run=stage.run_id, kind="pair", round__lte=arm.round)
+        counts.append(sum(f.get("pairs", 0) for f in pairing.values_list("facts", flat=True)))
     return round(arm.share * sum(counts) / len(counts), 1) if counts else 0.0
 
 

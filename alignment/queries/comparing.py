@@ -21,7 +21,7 @@ from alignment.method.resampling import Estimate
 from alignment.method.statistics import WinRate, holm, paired_difference, sign_flip_p, win_rate
 from alignment.models import Evaluation
 from alignment.queries.preferences import preferred
-from alignment.queries.scores import SampledScores, evaluation_scores
+from alignment.queries.scores import SampledScores, evaluation_scores, judged_by
 
 SEED = 0
 
@@ -94,7 +94,12 @@ def compare(
     arms: Mapping[str, Sequence[Evaluation]], *, base: str, reference: str | None = None
 ) -> Comparison:
     """Compare arms, each a list of evaluations by seed. Raises MoraError where they do not fit:
-    other judges, other numbers of seeds, or no prompt in common."""
+    other judges or other versions of one, other numbers of seeds, or no prompt in common."""
+    if len(set(judged_by([e for own in arms.values() for e in own]).values())) > 1:
+        raise MoraError(
+            "these policies were judged by other judges, or by other versions of a judge; compare"
+            " alike ones"
+        )
     found = {name: [evaluation_scores(e) for e in own] for name, own in arms.items()}
     dims, parents = _common(found)
     cells = {name: _cells(own, parents, arms[name]) for name, own in found.items()}

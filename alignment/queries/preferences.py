@@ -9,7 +9,8 @@ from django.db.models import QuerySet
 from django.db.models.functions import Coalesce
 
 from alignment.method.statistics import WinRate, win_rate
-from alignment.models import Evaluation, Preference
+from alignment.models import Evaluation, Preference, Sampling
+from alignment.queries.scores import Judged
 
 Key = tuple[str, int, int, int, int]  # dimension, judge, its version, own rollout, the other's
 
@@ -19,12 +20,19 @@ def preferred(
 ) -> dict[str, WinRate]:
     """By dimension the win rate of policies against others, paired by seed; no dimension on which
     nothing was compared. A prompt of each seed counts once, clustered by its parent; where a
-    policy has no completion of it, it is invalid."""
+    policy has no completion of it, it is invalid.
+
+    A judge compared each policy with the evaluation of the start policy that its own run had, which
+    is another one than theirs where runs were started together.
+    """
     found: dict[str, list[tuple[str, float, float]]] = {}
     lacking: Counter[str] = Counter()
     for mine, theirs in zip(own, against, strict=True):
-        first = _outcomes(mine.sampling_id, theirs.sampling_id, "first", "second")
-        second = _outcomes(mine.sampling_id, theirs.sampling_id, "second", "first")
+        start = _start_of(mine)
+        if start is None or start.policy_id != theirs.policy_id:
+            continue
+        first = _outcomes(mine.sampling_id, start.pk, "first", "second")
+        second = _outcomes(mine.sampling_id, start.pk, "second", "first")
         for key in sorted(first.keys() & second.keys()):
             parent, shown_first = first[key]
             _, other = second[key]
@@ -32,6 +40,27 @@ def preferred(
         if mine.stage is not None:
             lacking.update(mine.stage.facts.get("not_compared", {}))
     return {name: _rate(rows, lacking[name], seed) for name, rows in found.items()}
+
+
+def _start_of(evaluation: Evaluation) -> Sampling | None:
+    """What the run's start policy answered where it was evaluated."""
+    if evaluation.stage is None:
+        return None
+    starts = evaluation.stage.run.stages.filter(round=0, kind="evaluate")
+    start = starts.select_related("reused_from").get().source
+    return Sampling.objects.filter(evaluations__stage=start).first()
+
+
+def compared_by(evaluations: Sequence[Evaluation]) -> dict[int, Judged]:
+    """By evaluation after a round the judges that put it beside the start policy's, with their
+    versions; those never edited are left out, for they have one."""
+    after = {e.sampling_id: e.pk for e in evaluations if e.stage is not None and e.stage.round}
+    rows = Preference.objects.filter(first__sampling__in=after, judge__version__gt=1)
+    found: dict[int, set[tuple[int, int]]] = {}
+    columns = ("first__sampling", "judge", "judge_version")
+    for sampling, judge, version in rows.values_list(*columns).distinct():
+        found.setdefault(after[sampling], set()).add((judge, version))
+    return {pk: tuple(sorted(own)) for pk, own in found.items()}
 
 
 def _outcomes(own: int, other: int, mine: str, theirs: str) -> dict[Key, tuple[str, float]]:

@@ -16,7 +16,7 @@ from alignment.method import pareto as fronts
 from alignment.method.resampling import Estimate, clustered_means
 from alignment.method.statistics import policy_summary
 from alignment.models import Evaluation, Project, Status
-from alignment.queries.scores import SampledScores, evaluation_scores
+from alignment.queries.scores import Judged, evaluation_scores, judged_by
 
 SEED = 0
 MOST_POINTS = 200
@@ -44,7 +44,8 @@ class PolicyRow:
     every dimension, None without any. hypervolume: of the mean reward vector against 0. prompts,
     rollouts: how many. invalid_share: of all scores asked for; cut_share: of rollouts stopped by
     length; refusal_rate: of completions that decline, None where nobody looked. comparison: equal
-    for evaluations by the same judges on the same prompt sets, which alone may be compared.
+    for evaluations by the same versions of the same judges on the same prompt sets, which alone may
+    be compared.
     """
 
     evaluation: Evaluation
@@ -59,7 +60,7 @@ class PolicyRow:
     cut_share: float | None
     refusal_rate: float | None
     refusal_rate_ci: Interval | None
-    comparison: tuple[tuple[int, ...], tuple[int, ...]]
+    comparison: tuple[Judged, tuple[int, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,13 +78,16 @@ class Point:
 
 def policy_table(evaluations: Iterable[Evaluation]) -> list[PolicyRow]:
     """The figures of each evaluation, in the order given."""
-    return [_policy_row(evaluation) for evaluation in evaluations]
+    every = list(evaluations)
+    judged = judged_by(every)
+    return [_policy_row(evaluation, judged[evaluation.pk]) for evaluation in every]
 
 
 def pareto(project: Project) -> list[Point]:
     """A project's latest evaluations as points, oldest first, with front and contributions.
 
-    Fronts are taken among evaluations by the same judges on the same prompt sets.
+    Fronts are taken among evaluations by the same versions of the same judges on the same prompt
+    sets.
     """
     latest = finished_evaluations(project).order_by("-pk")[:MOST_POINTS]
     table = policy_table(reversed(latest))
@@ -121,7 +125,7 @@ def summary_json(row: PolicyRow) -> dict[str, Any]:
     }
 
 
-def _policy_row(evaluation: Evaluation) -> PolicyRow:
+def _policy_row(evaluation: Evaluation, judged: Judged) -> PolicyRow:
     scores = evaluation_scores(evaluation)
     summary = policy_summary(scores.dims, scores.raw, scores.parent, seed=SEED)
     means = [estimate.value for estimate in summary.rewards]
@@ -143,14 +147,8 @@ def _policy_row(evaluation: Evaluation) -> PolicyRow:
         cut_share=_share(int(scores.cut.sum()), len(scores.cut)),
         refusal_rate=refused.value,
         refusal_rate_ci=_interval(refused),
-        comparison=_comparison(evaluation, scores),
+        comparison=(judged, scores.prompt_sets),
     )
-
-
-def _comparison(
-    evaluation: Evaluation, scores: SampledScores
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    return tuple(sorted(judge.pk for judge in evaluation.judges.all())), scores.prompt_sets
 
 
 def _figures(reward: Estimate, passed: Estimate, invalid: int) -> Figures:

@@ -1,6 +1,7 @@
 """The Pareto page of a project: the points that may be compared, on the two dimensions chosen.
 
-Evaluations by other judges or on other prompt sets are other comparisons, never on one plot.
+Evaluations by other judges, other versions of one, or on other prompt sets are other comparisons,
+never on one plot.
 Figures and fronts are computed in `queries.results`.
 """
 
@@ -8,16 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from django.db.models import Count, Max
+from django.db.models import Count, Max, prefetch_related_objects
 
 from alignment.models import Project, PromptSet
 from alignment.queries import results
 from alignment.queries.results import Point
+from alignment.queries.scores import Judged
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Points by the same judges on the same prompt sets. `key` names it in addresses."""
+    """Points by the same versions of the same judges on the same prompt sets. `key` names it in
+    addresses."""
 
     key: str
     title: str
@@ -53,6 +56,8 @@ def results_page(project: Project, asked: Mapping[str, str]) -> ResultsPage:
     shown = next((c for c in comparisons if c.key == asked.get("on")), None)
     shown = shown or (comparisons[0] if comparisons else None)
     names = shown.dimensions if shown else []
+    own = [point.row.evaluation for point in shown.points] if shown else []
+    prefetch_related_objects(own, "stage__reused_by__run")
     x = asked.get("x", "")
     x = x if x in names else next(iter(names), "")
     y = asked.get("y", "")
@@ -68,21 +73,25 @@ def version(project: Project) -> tuple[int | None, int]:
 
 def _comparisons(project: Project) -> list[Comparison]:
     """Comparisons with their points oldest first; the one with the newest point comes first."""
-    groups: dict[tuple[tuple[int, ...], tuple[int, ...]], list[Point]] = {}
+    groups: dict[tuple[Judged, tuple[int, ...]], list[Point]] = {}
     for point in results.pareto(project):
         groups.setdefault(point.row.comparison, []).append(point)
     sets = dict(PromptSet.objects.filter(project=project).values_list("pk", "name"))
     found = [
         Comparison(
-            key="-".join(map(str, (*judges, *prompt_sets))),
+            key="-".join([*(f"{pk}.{version}" for pk, version in judged), *map(str, prompt_sets)]),
             title=", ".join(sets.get(pk, "prompts since removed") for pk in prompt_sets),
-            judges=_judges(points[0]),
+            judges=_judges(points[0], dict(judged)),
             points=points,
         )
-        for (judges, prompt_sets), points in groups.items()
+        for (judged, prompt_sets), points in groups.items()
     ]
     return sorted(found, key=lambda c: -c.points[-1].row.evaluation.pk)
 
 
-def _judges(point: Point) -> str:
-    return ", ".join(sorted(judge.name for judge in point.row.evaluation.judges.all()))
+def _judges(point: Point, versions: Mapping[int, int]) -> str:
+    """Their names; of a judge that was edited, with the version that scored."""
+    judges = sorted(point.row.evaluation.judges.all(), key=lambda judge: judge.name)
+    return ", ".join(
+        f"{j.name} (version {versions[j.pk]})" if j.version > 1 else j.name for j in judges
+    )

@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 from django.db import connection
+from django.db.models import Max
 from numpy.typing import NDArray
 
 from alignment.method.records import Bools, Dimension, Floats, Ints
-from alignment.models import Evaluation, Judge
+from alignment.models import Evaluation, Judge, Score
+
+Judged = tuple[tuple[int, int], ...]  # judges by id, each with the version that scored
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,6 +41,25 @@ class SampledScores:
     asked: Ints
     invalid: Ints
     prompt_sets: tuple[int, ...]
+
+
+def judged_by(evaluations: Sequence[Evaluation]) -> dict[int, Judged]:
+    """By evaluation its judges with the versions that scored it, which are those that are read.
+
+    One query for all; a judge that was never edited has one version, so its scores are not asked.
+    """
+    judges = {e.pk: list(e.judges.all()) for e in evaluations}
+    edited = {judge.pk for own in judges.values() for judge in own if judge.version > 1}
+    samplings = {e.sampling_id for e in evaluations}
+    scores = Score.objects.filter(judge__in=edited, rollout__sampling__in=samplings)
+    latest = scores.values_list("rollout__sampling", "judge").annotate(Max("judge_version"))
+    known = {(sampling, judge): version for sampling, judge, version in latest}
+    return {
+        e.pk: tuple(
+            sorted((j.pk, known.get((e.sampling_id, j.pk), j.version)) for j in judges[e.pk])
+        )
+        for e in evaluations
+    }
 
 
 def evaluation_scores(evaluation: Evaluation) -> SampledScores:
@@ -116,7 +138,8 @@ def _matrix(
 ) -> tuple[Floats, Ints, Ints]:
     """Raw scores (R, K), and per judge how many were asked for and how many it could not give.
 
-    Of a judge with several versions, the latest version's.
+    Of a judge with several versions, the latest version's. An evaluation's sampling was scored by
+    one; a round's may have been scored again by a later run that shares it.
     """
     with connection.cursor() as cursor:
         cursor.execute(_SCORES, [sampling_id, list(judges)])

@@ -6,11 +6,12 @@ from django.db import IntegrityError, transaction
 from alignment.method.errors import MoraError
 from alignment.models import PooledVolume, Role, Stage
 from alignment.permissions import require
+from alignment.queries.ceiling_arms import frozen_volume, stands_for
 from alignment.queries.ceilings import pooled_volumes
 
 
 def freeze_pooled_volume(*, mine: Stage, by: User) -> PooledVolume:
-    """Fix the volume that the finished arms of a stage of mining reach together.
+    """Fix the volume that the finished arms which mined the same reach together.
 
     It stays as it is when further arms finish. Raises MoraError without an arm, or where it is
     frozen already; Denied below researcher.
@@ -19,10 +20,13 @@ def freeze_pooled_volume(*, mine: Stage, by: User) -> PooledVolume:
     arms, volumes = pooled_volumes(mine)
     if not arms:
         raise MoraError("no arm of this round has been sampled again and judged yet")
+    told = "the pooled volume of this round is frozen already"
+    if frozen_volume(mine):
+        raise MoraError(told)
     try:
         with transaction.atomic():
             return PooledVolume.objects.create(
-                mine=mine.source, arms=arms, volumes=volumes, created_by=by
+                mine=stands_for(mine), arms=arms, volumes=volumes, created_by=by
             )
     except IntegrityError as error:
-        raise MoraError("the pooled volume of this round is frozen already") from error
+        raise MoraError(told) from error

@@ -59,7 +59,9 @@ def make_evaluation(project: Project) -> MakeEvaluation:
             )
             for judge, raw in zip(judges, values, strict=True):
                 if raw != "":
-                    Score.objects.create(rollout=rollout, judge=judge, judge_version=1, raw=raw)
+                    Score.objects.create(
+                        rollout=rollout, judge=judge, judge_version=judge.version, raw=raw
+                    )
         made = Evaluation.objects.create(
             project=project, policy=policy, sampling=sampling, label=name, stage=stage
         )

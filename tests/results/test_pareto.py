@@ -42,6 +42,18 @@ def test_policies_on_other_prompts_are_not_compared(
     assert points_of(project)["elsewhere"] == (True, pytest.approx(0.125))
 
 
+def test_policies_judged_by_another_version_of_a_judge_are_not_compared(
+    project: Project, make_evaluation: MakeEvaluation
+) -> None:
+    make_evaluation("better", [("a", "stop", [5, 1])])
+    project.judges.filter(name="helpful judge").update(version=2)
+    make_evaluation("later", [("a", "stop", [2, 0.5])])
+    assert points_of(project)["later"] == (True, pytest.approx(0.125))
+    first, second = [p.row.comparison[0] for p in pareto(project)]
+    assert [version for _, version in first] == [1, 1]
+    assert [version for _, version in second] == [2, 1]
+
+
 def test_an_unfinished_evaluation_is_not_shown(
     project: Project, make_evaluation: MakeEvaluation
 ) -> None:

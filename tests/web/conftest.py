@@ -166,7 +166,9 @@ def add_evaluation(project: Project, name: str, raw: dict[str, list[float]]) -> 
         )
         for judge in judges:
             value = raw[judge.dimension.name][i]
-            Score.objects.create(rollout=rollout, judge=judge, judge_version=1, raw=value)
+            Score.objects.create(
+                rollout=rollout, judge=judge, judge_version=judge.version, raw=value
+            )
     made = Evaluation.objects.create(project=project, policy=policy, sampling=sampling, label=name)
     made.judges.set(judges)
     return made

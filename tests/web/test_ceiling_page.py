@@ -11,7 +11,18 @@ from django.urls import reverse
 
 from alignment.ceiling_figures import before_after_plot, grades_plot, levels_plot, pass_plot
 from alignment.method.mining import MiningRule
-from alignment.models import Judge, Policy, Project, Prompt, Rollout, Run, Sampling, Score, Stage
+from alignment.models import (
+    Judge,
+    Policy,
+    PooledVolume,
+    Project,
+    Prompt,
+    Rollout,
+    Run,
+    Sampling,
+    Score,
+    Stage,
+)
 from alignment.queries.ceiling_page import ceiling_page
 from alignment.queries.replay import replay
 from tests.builders import make_run
@@ -169,6 +180,44 @@ def test_rewrites_are_compared_with_fresh_originals(researcher: Client, compared
     assert boxes[1]["median"] == [1.0, 1.0]
     page = researcher.get(reverse("ceiling", args=[compared.project.slug]), {"stage": mine})
     assert "fresh rollouts of the originals by" in page.content.decode()
+
+
+@pytest.fixture
+def together(fused: Run, people: dict[str, User]) -> tuple[Run, Run]:
+    """Two arms that started before either could reuse what the other has: each mined the same in
+    a stage of its own."""
+    rewritten(fused, "fuse", [BOTH] * 8 + [REFUSAL] * 8)
+    none = make_run(fused.project, people["researcher"], name="kept", rewrite={"strategy": "none"})
+    seeds = Prompt.objects.filter(prompt_set__name="mixed", parent=None)
+    sampled(stage_of(none, "sample"), dict.fromkeys(seeds, SAFE_ONLY))
+    finished(none, "sample", "score", "mine")
+    rewritten(none, "none", SAFE_ONLY)
+    return fused, none
+
+
+def test_runs_started_together_are_arms_of_the_same_mining(together: tuple[Run, Run]) -> None:
+    fused, none = together
+    shown = ceiling_page(fused.project, {"stage": str(stage_of(fused, "mine").pk)}).shown
+    assert shown is not None and shown.compared is not None
+    assert shown.compared.pooled == ["fused", "kept"]
+    assert {c.name: c.after.value for c in shown.compared.changes}["joint_pass_rate"] == 0.5
+    put(stage_of(none, "mine"), fingerprint="other thresholds")
+    shown = ceiling_page(fused.project, {"stage": str(stage_of(fused, "mine").pk)}).shown
+    assert shown is not None and shown.compared is None
+
+
+def test_runs_started_together_have_one_frozen_volume(
+    researcher: Client, together: tuple[Run, Run]
+) -> None:
+    fused, none = together
+    for run in (none, fused):
+        url = reverse("freeze-volume", args=[run.project.slug, stage_of(run, "mine").pk])
+        text = researcher.post(url, follow=True).content.decode()
+        assert ("frozen already" in text) == (run is fused)
+    pooled = PooledVolume.objects.get()
+    assert pooled.mine == stage_of(fused, "mine"), "the oldest stands for all"
+    shown = ceiling_page(fused.project, {"stage": str(stage_of(fused, "mine").pk)}).shown
+    assert shown is not None and shown.compared is not None and shown.compared.frozen
 
 
 def test_the_arm_that_keeps_originals_says_what_it_is_for(compared: Run) -> None:

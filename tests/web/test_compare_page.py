@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from alignment.method.errors import MoraError
-from alignment.models import Evaluation, Project, Rollout, Run
+from alignment.models import Evaluation, Judge, Policy, Preference, Project, Rollout, Run, Sampling
 from alignment.queries.compare_arms import arms_of
 from alignment.queries.compare_page import compare_page
 from alignment.queries.comparing import compare
@@ -26,9 +28,22 @@ def evaluated(run: Run, number: int, raw: dict[str, list[float]], tokens: int) -
     stage = put(stage_of(run, "evaluate", number), status="succeeded")
     made = add_evaluation(run.project, f"{run.name}: {number}", raw)
     Evaluation.objects.filter(pk=made.pk).update(stage=stage)
+    if number == 0:
+        start = run.project.policies.get(name=run.config["policy"])
+        Evaluation.objects.filter(pk=made.pk).update(policy=start)
+        Sampling.objects.filter(pk=made.sampling_id).update(policy=start)
     Rollout.objects.filter(sampling=made.sampling).update(tokens=tokens, refused=False)
     made.refresh_from_db()
     return made
+
+
+def prefer(after: Evaluation, start: Evaluation, judge: Judge) -> None:
+    """The judge prefers the evaluation's completions to the start policy's, in both orders."""
+    own, other = (e.sampling.rollouts.order_by("prompt_id") for e in (after, start))
+    for one, two in zip(own, other, strict=True):
+        version = {"judge": judge, "judge_version": judge.version}
+        Preference.objects.create(first=one, second=two, outcome=1.0, **version)
+        Preference.objects.create(first=two, second=one, outcome=0.0, **version)
 
 
 @pytest.fixture
@@ -179,3 +194,147 @@ def test_a_start_policy_is_one_whether_or_not_completions_are_compared(
         run.refresh_from_db()
         evaluated(run, 0, SAFE, 10)
     assert [a.name for a in arms_of(project)] == ["start"]
+
+
+def test_seeds_judged_by_another_version_of_a_judge_are_no_arm_together(
+    researcher: Client, project: Project, people: dict[str, User]
+) -> None:
+    for seed in (1, 2):
+        run = make_run(project, people["researcher"], name=f"ver seed {seed}", seed=seed)
+        evaluated(run, 1, SAFE, 10)
+        project.judges.filter(name="sandbox-helpful-eval").update(version=2)
+    arms = {a.name: a for a in arms_of(project)}
+    assert {name: list(a.evaluations) for name, a in arms.items()} == {"ver": [1], "ver (2)": [2]}
+    page = compare_page(project, {"base": "ver"})
+    assert page.comparison is not None and [a.name for a in page.comparison.arms] == ["ver"]
+    assert page.apart == ["ver (2)"]
+    text = researcher.get(reverse("compare", args=[project.slug]), {"base": "ver"}).content.decode()
+    assert "another version of one, or on other prompts: ver (2)." in text
+    api = researcher.get(f"/api/v1/projects/{project.slug}/compare", {"base": "ver"}).json()
+    assert api["apart"] == ["ver (2)"]
+    both = {name: list(arm.evaluations.values()) for name, arm in arms.items()}
+    with pytest.raises(MoraError, match="other versions of a judge"):
+        compare(both, base="ver")
+
+
+def test_versions_of_judges_are_asked_for_all_evaluations_at_once(
+    project: Project, arms: dict[str, list[Run]]
+) -> None:
+    project.judges.update(version=2)
+    with CaptureQueriesContext(connection) as few:
+        arms_of(project)
+    for i in range(4):
+        add_evaluation(project, f"imported {i}", SAFE)
+    with CaptureQueriesContext(connection) as more:
+        arms_of(project)
+    assert len(more) == len(few)
+
+
+def test_arms_compared_side_by_side_by_other_versions_are_not_shown_together(
+    project: Project, people: dict[str, User]
+) -> None:
+    judge = project.judges.get(name="sandbox-helpful")
+    for name, pair in (("one", {}), ("two", {"consistent": False})):
+        run = make_run(project, people["researcher"], name=name, pair=pair)
+        start, after = evaluated(run, 0, SAFE, 10), evaluated(run, 1, KEEN, 10)
+        judge.version += 1
+        judge.save()
+        prefer(after, start, judge)
+    page = compare_page(project, {"base": "start"})
+    assert page.comparison is not None and page.apart == ["one"]
+    assert [a.name for a in page.comparison.arms] == ["two", "start"]
+
+
+def test_runs_started_together_show_what_was_preferred_to_their_own_start(
+    project: Project, people: dict[str, User]
+) -> None:
+    judge = project.judges.get(name="sandbox-helpful")
+    for name, pair in (("one", {}), ("two", {"consistent": False})):
+        run = make_run(project, people["researcher"], name=name, pair=pair)
+        start = evaluated(run, 0, SAFE, 10)
+        prefer(evaluated(run, 1, KEEN, 10), start, judge)
+    page = compare_page(project, {"base": "two"})
+    assert page.comparison is not None
+    found = {a.name: a.preferred for a in page.comparison.arms}
+    for name in ("one", "two"):
+        assert (found[name]["helpful"].rate.value, found[name]["helpful"].rate.n) == (1.0, 4)
+    assert found["start"] == {}
+
+
+def test_what_was_preferred_to_another_start_policy_is_not_shown_as_against_this_one(
+    project: Project, people: dict[str, User]
+) -> None:
+    judge = project.judges.get(name="sandbox-helpful")
+    Policy.objects.create(project=project, name="other", folder="model")
+    for name, policy in (("one", "other"), ("two", "start")):
+        run = make_run(project, people["researcher"], name=name, policy=policy)
+        prefer(evaluated(run, 1, KEEN, 10), evaluated(run, 0, SAFE, 10), judge)
+    page = compare_page(project, {"base": "two"})
+    assert page.comparison is not None
+    found = {a.name: set(a.preferred) for a in page.comparison.arms}
+    assert found["one"] == set() and found["two"] == {"helpful"}
+
+
+def reuse(run: Run, other: Run, number: int) -> None:
+    put(stage_of(run, "evaluate", number), status="succeeded",
+        reused_from=stage_of(other, "evaluate", number))  # fmt: skip
+
+
+def test_a_run_that_reused_its_first_round_has_its_tax(
+    project: Project, people: dict[str, User]
+) -> None:
+    rounds = [{"prompts": "mixed", "focus": "harmless"}, {"prompts": "mixed", "focus": "helpful"}]
+    one = make_run(project, people["researcher"], name="fuse5", rounds=rounds[:1])
+    evaluated(one, 0, KEEN, 10)
+    evaluated(one, 1, SAFE, 10)
+    two = make_run(project, people["researcher"], name="two5", rounds=rounds)
+    reuse(two, one, 0)
+    reuse(two, one, 1)
+    evaluated(two, 2, KEEN, 10)
+    page = compare_page(project, {"base": "two5"})
+    assert page.comparison is not None and page.comparison.reference == "start"
+    assert page.tax is not None and page.rounds == ["round 1: harmless", "round 2: helpful"]
+    assert page.tax.tax == ((None, None, None), (None, -0.5, None))
+    assert page.tax.to_start == (0.0, 0.0, 0.0)
+
+
+def test_a_run_that_reused_everything_is_the_arm_that_it_reused(
+    researcher: Client, project: Project, arms: dict[str, list[Run]], people: dict[str, User]
+) -> None:
+    review = {"mode": "skip", "close_after_seconds": 5}
+    again = make_run(project, people["researcher"], name="again", seed=1, review=review)
+    for number in (0, 1):
+        reuse(again, arms["safe"][0], number)
+    page = compare_page(project, {"base": "again"})
+    assert page.base is not None and (page.base.name, page.base.also) == ("safe", ("again",))
+    assert page.comparison is not None
+    assert {a.name for a in page.comparison.arms} == {"safe", "keen", "start"}
+    url = reverse("compare", args=[project.slug])
+    assert "again reused every evaluation of safe" in (
+        researcher.get(url, {"base": "again"}).content.decode()
+    )
+    text = researcher.get(reverse("results", args=[project.slug])).content.decode()
+    assert text.count(">again</a>") == 2, "beside the start's and the round's evaluation"
+
+
+def test_a_seed_that_a_run_reused_counts_in_its_arm(
+    project: Project, people: dict[str, User]
+) -> None:
+    by, review = people["researcher"], {"mode": "skip", "close_after_seconds": 5}
+    first = make_run(project, by, name="first", seed=1)
+    evaluated(first, 1, SAFE, 10)
+    slow = make_run(project, by, name="slow seed 1", seed=1, review=review)
+    reuse(slow, first, 1)
+    evaluated(make_run(project, by, name="slow seed 2", seed=2, review=review), 1, KEEN, 10)
+    arms = {a.name: sorted(a.evaluations) for a in arms_of(project)}
+    assert arms == {"first": [1], "slow": [1, 2]}
+
+
+def test_an_arm_that_is_none_is_said(
+    researcher: Client, project: Project, arms: dict[str, list[Run]]
+) -> None:
+    url = reverse("compare", args=[project.slug])
+    text = researcher.get(url, {"base": "gone"}).content.decode()
+    assert "There is no arm gone here" in text and 'id="arms"' not in text
+    api = researcher.get(f"/api/v1/projects/{project.slug}/compare", {"base": "gone"}).json()
+    assert api["comparison"] is None and "no arm gone" in api["problem"]

@@ -108,6 +108,19 @@ def test_other_judges_are_another_comparison(three: Project) -> None:
     assert again.shown is not None and len(again.shown.points) == 3
 
 
+def test_another_version_of_a_judge_is_another_comparison_and_named(
+    researcher: Client, three: Project
+) -> None:
+    three.judges.filter(name="sandbox-helpful-eval").update(version=2)
+    add_evaluation(three, "later", scores([5, 5, 5, 5], [1, 1, 1, 1]))
+    newest, older = page(three).comparisons
+    assert [p.row.name for p in newest.points] == ["later"] and len(older.points) == 3
+    assert "sandbox-helpful-eval (version 2)" in newest.judges
+    assert "sandbox-helpful-eval (version 1)" in older.judges and newest.key != older.key
+    text = researcher.get(reverse("results", args=[three.slug]), {"on": older.key}).content.decode()
+    assert "by another version of one" in text and "3 evaluations" in text
+
+
 def test_rounds_of_a_run_are_joined_and_lead_to_its_page(
     project: Project, people: dict[str, User]
 ) -> None:
