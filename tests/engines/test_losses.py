@@ -37,7 +37,8 @@ def test_the_value_at_zero_is_the_weighted_sum() -> None:
 
 @pytest.mark.xdist_group("trainer")
 def test_every_loss_of_trl_has_its_value_before_training(tiny_policy: Path, tmp_path: Path) -> None:
-    from workers.engines import gates, trainer
+    from workers.engines import gates, pairs, trainer
+    from workers.engines.encoding import load_tokenizer
 
     for name in AT_ZERO:
         smoothing = 0.1 if name in ("exo_pair", "robust", "aot") else 0.0
@@ -45,7 +46,13 @@ def test_every_loss_of_trl_has_its_value_before_training(tiny_policy: Path, tmp_
             loss=f"{name}=0.5", batch_pairs=4, max_length=128, beta=0.2, label_smoothing=smoothing
         )
         folder = tmp_path / name
-        made = trainer._trainer(tiny_policy, PAIRS[:4], settings, 1, folder, folder / "pairs")
+        made = trainer._trainer(
+            tiny_policy,
+            load_tokenizer(tiny_policy),
+            settings,
+            trainer._arguments(settings, 1, folder),
+            pairs.saved(PAIRS[:4], folder / "pairs"),
+        )
         found = gates.first_loss(made, 4)
         checked = gates.loss_gates(settings, found)
         if name == "sft":
