@@ -31,6 +31,23 @@ def check_model(folder: Path) -> None:
         raise MoraError(f"{folder} holds no *.safetensors; convert the weights to safetensors.")
 
 
+def check_template(folder: Path) -> None:
+    """Raise MoraError where the folder has no chat template, which prompts go through."""
+    config = folder / "tokenizer_config.json"
+    try:
+        told = json.loads(config.read_text()) if config.is_file() else {}
+        inside = isinstance(told, dict) and told.get("chat_template") is not None
+    except (OSError, ValueError) as error:
+        raise MoraError(
+            f"{config} cannot be read ({error}); copy the model's folder anew."
+        ) from error
+    beside = [folder / "chat_template.jinja", *folder.glob("additional_chat_templates/*.jinja")]
+    if not inside and not any(file.is_file() for file in beside):
+        raise MoraError(
+            f"{folder} has no chat template; add its chat_template.jinja, or name a chat model."
+        )
+
+
 def weight_shapes(folder: Path) -> dict[str, list[int]]:
     """Shapes of the folder's tensors by name, read from the headers of its safetensors files.
 

@@ -177,6 +177,8 @@ ACCELERATE = {
     )
     if name.strip()
 }
+# Rule judges: `NAME=MODULE:FUNCTION,...`.
+RULES = os.environ.get("MORA_RULES", "")
 # Whether a judge may run the code that comes with its model.
 REMOTE_CODE = os.environ.get("MORA_REMOTE_CODE") == "1"
 

@@ -25,6 +25,7 @@ from alignment.method.judging import (
 )
 from alignment.method.preferences import pair_template
 from alignment.method.rewriting import RewriterSettings
+from alignment.method.rules import known_rules
 from alignment.models.projects import Dimension, Project
 
 JUDGE_SETTINGS: dict[str, type[Frozen]] = {
@@ -75,7 +76,8 @@ class Judge(models.Model):
         return self.name
 
     def clean(self) -> None:
-        """Validate the settings and write what they leave out in."""
+        """Validate the rules and settings, and write what the settings leave out in."""
+        self._check_rules()
         kind = JUDGE_SETTINGS.get(self.engine)
         if kind is None:
             if self.settings:
@@ -91,6 +93,19 @@ class Judge(models.Model):
             self._check_unit_scale()
         _check_endpoint(parsed)
         self.settings = parsed.model_dump(mode="json")
+
+    def _check_rules(self) -> None:
+        known = known_rules(console.RULES)
+        names = ", ".join(sorted(known))
+        if self.engine == self.Engine.RULES and not self.rule:
+            raise ValidationError(f"name the rule that judges: one of {names}")
+        asked = [self.prompt_rule, self.rule if self.engine == self.Engine.RULES else ""]
+        for rule in filter(None, asked):
+            if rule not in known:
+                raise ValidationError(
+                    f"there is no rule {rule!r}; name one of {names}, or have the operator add it"
+                    " to MORA_RULES"
+                )
 
     def _check_unit_scale(self) -> None:
         record = self.dimension.record

@@ -1,6 +1,7 @@
 """Whether what a configuration names can work, looked at before anything is spent: each function
 gives a sentence that says what is missing and what to do, or an empty one."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from django.conf import settings
@@ -8,7 +9,7 @@ from django.core.exceptions import ValidationError
 
 from alignment.method.config import RunConfig
 from alignment.method.errors import MoraError
-from alignment.model_folders import allowed, check_model, weight_shapes
+from alignment.model_folders import allowed, check_model, check_template, weight_shapes
 from alignment.models import Judge, Policy, Project, Rewriter
 
 SANDBOX_REWRITER = "sandbox"
@@ -23,7 +24,7 @@ def policy_problem(policy: Policy) -> str:
         return _endpoint_problem(policy.endpoint)
     if not policy.path.is_dir():
         return f"the model folder of {policy.name!r} is gone"
-    return _folder_problem(policy.path)
+    return _folder_problem(policy.path, check_model, check_template)
 
 
 def judge_problem(judge: Judge, use: str) -> str:
@@ -99,12 +100,13 @@ def _settings_problem(row: Judge | Rewriter) -> str:
         row.clean()
     except ValidationError as error:
         return "; ".join(error.messages)
-    return _folder_problem(Path(row.model_folder)) if row.model_folder else ""
+    return _folder_problem(Path(row.model_folder), check_model) if row.model_folder else ""
 
 
-def _folder_problem(folder: Path) -> str:
+def _folder_problem(folder: Path, *checks: Callable[[Path], None]) -> str:
     try:
-        check_model(allowed(folder, settings.MODEL_ROOTS))
+        for check in checks:
+            check(allowed(folder, settings.MODEL_ROOTS))
     except MoraError as error:
         return str(error)
     return ""

@@ -42,7 +42,7 @@ def test_a_change_of_settings_is_a_new_version_and_another_use_is_not(
         ("rubric", {"model": {**MODEL, "endpoint": "elsewhere"}}, "no endpoint 'elsewhere'"),
         ("rubric", {"model": MODEL, "key": "sk-secret"}, "key: Extra inputs"),
         ("rubric", {"model": MODEL, "pair_template": "Is {first} good?"}, "{first} and {second}"),
-        ("rules", {"model": MODEL}, "takes none"),
+        ("rules", {}, "name the rule that judges: one of refusal, sandbox-"),
         ("guard", {"model": MODEL, "convention": "qwen3guard"}, "must be that"),
         ("pattern", {"pattern": "(", "found": 1, "absent": 0}, "no regular expression"),
         ("reward", [], "Input should be"),
@@ -54,6 +54,25 @@ def test_settings_that_cannot_be_are_refused(
     with pytest.raises(ValidationError) as raised:
         make_judge(judged, "helpful", engine, given)
     assert sentence in " ".join(raised.value.messages)
+
+
+def test_a_rule_is_one_of_those_shipped_or_of_the_operators_list(
+    judged: Project, settings: Settings
+) -> None:
+    judge = judged.judges.get(name="sandbox-harmless")
+    assert readiness.judge_problem(judge, "pairing") == ""
+    for column in ("rule", "prompt_rule"):
+        other = Judge.objects.get(pk=judge.pk)
+        setattr(other, column, "beauty")
+        assert "no rule 'beauty'; name one of refusal" in readiness.judge_problem(other, "pairing")
+        with pytest.raises(ValidationError, match="add it to MORA_RULES"):
+            judges.save(other)
+        settings.RULES = "taste = own.rules:taste, beauty=own.rules:beauty"
+        assert readiness.judge_problem(other, "pairing") == ""
+        settings.RULES = ""
+    judge.settings = {"model": MODEL}
+    with pytest.raises(ValidationError, match="takes none"):
+        judges.save(judge)
 
 
 def test_a_judge_that_cannot_work_says_so_before_a_run(

@@ -325,6 +325,15 @@ def test_a_verdict_that_no_prompt_could_get_is_refused(
     assert "raise N or lower this" in raised.value.errors["mine.min_valid"]
 
 
+def test_a_policy_without_a_chat_template_is_refused(project: Project) -> None:
+    folder = project.policies.get(name="start").path
+    (folder / "chat_template.jinja").unlink()
+    with pytest.raises(BadConfig, match="has no chat template; add its chat_template"):
+        check_config(project, config_of())
+    (folder / "tokenizer_config.json").write_text('{"chat_template": "{{ messages }}"}')
+    check_config(project, config_of())
+
+
 def test_a_policy_without_the_modules_that_lora_trains_is_refused(project: Project) -> None:
     folder = project.policies.get(name="start").path
     write_weights(folder, "h.0.attn.c_attn.weight", "h.0.mlp.c_fc.weight", "wte.weight")

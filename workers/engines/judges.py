@@ -16,21 +16,11 @@ from typing import Any
 import regex
 
 from alignment.method.errors import MoraError
+from alignment.method.rules import known_rules
 from workers.engines.engine import Engine, Spec
 
 MATCH_SECONDS = 0.5
 Rule = Callable[[str, str], tuple[float | None, str]]
-
-RULES = {
-    "refusal": "workers.engines.judges:refusal",
-    "sandbox-helpful": "workers.sandbox.judges:helpful",
-    "sandbox-harmless": "workers.sandbox.judges:harmless",
-    "sandbox-truthful": "workers.sandbox.judges:truthful",
-    "sandbox-helpful-eval": "workers.sandbox.evaluation:helpful",
-    "sandbox-harmless-eval": "workers.sandbox.evaluation:harmless",
-    "sandbox-truthful-eval": "workers.sandbox.evaluation:truthful",
-    "sandbox-prompt-harm": "workers.sandbox.judges:prompt_harm",
-}
 
 
 def load(spec: Spec) -> Engine:
@@ -71,7 +61,7 @@ def match(
 
 def find(name: str) -> Rule:
     """The callable of a rule, from the table or the operator's list."""
-    known = RULES | _operators(os.environ.get("MORA_RULES", ""))
+    known = known_rules(os.environ.get("MORA_RULES", ""))
     if name not in known:
         raise MoraError(
             f"There is no rule {name!r}; add it to MORA_RULES or use one of: "
@@ -84,11 +74,6 @@ def find(name: str) -> Rule:
         message = f"The rule {name!r} cannot be loaded from {known[name]!r}: {error}."
         raise MoraError(message) from error
     return rule
-
-
-def _operators(text: str) -> dict[str, str]:
-    entries = [entry.strip().partition("=") for entry in text.split(",") if entry.strip()]
-    return {name.strip(): target.strip() for name, _, target in entries}
 
 
 def _score(rule: Rule, prompt: str, completion: str) -> dict[str, Any]:
