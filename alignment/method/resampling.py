@@ -55,6 +55,16 @@ def clustered_means(
     )
 
 
+def parent_means(values: ArrayLike, parent: ArrayLike) -> Floats:
+    """Means (parents, C) of the values (R, C) that are not NaN, by parent in ascending order; NaN
+    for a parent without any."""
+    columns = np.asarray(values, dtype=np.float64)
+    group, groups = group_of(parent)
+    valid = np.isfinite(columns)
+    sums = sums_by_group(np.where(valid, columns, 0.0), group, groups)
+    return ratios(sums, sums_by_group(valid.astype(np.float64), group, groups))
+
+
 def resample_counts(units: int, resamples: int, *, seed: int) -> Iterator[Floats]:
     """Bootstrap weights in blocks (b, units): how often each of `units` was drawn in a resample."""
     rng = np.random.default_rng(seed)

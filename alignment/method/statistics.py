@@ -23,6 +23,7 @@ from alignment.method.resampling import (
     drawn_sums,
     estimate,
     group_of,
+    parent_means,
     ratios,
 )
 
@@ -67,13 +68,16 @@ def policy_summary(
 ) -> PolicySummary:
     """Mean rewards and pass rates per dimension and the joint pass rate from raw scores (R, K).
 
-    Intervals are bootstraps clustered by parent; of a rate with one outcome a parent, Wilson's.
+    Each is a mean over parents of the mean of a parent's valid values, so that invalid scores make
+    no parent count less. Intervals are bootstraps of parents; of a rate with one outcome a parent,
+    Wilson's.
     """
     scores = PromptScores(dims=dims, raw=raw)
     passed = np.where(scores.valid, scores.passed, np.nan)
     joint = np.where(scores.jointly_valid, scores.passed.all(axis=1), np.nan)
     columns = np.column_stack([scores.rewards, passed, joint])
-    found = clustered_means(columns, parent, seed=seed, resamples=resamples)
+    means = parent_means(columns, parent)
+    found = clustered_means(means, np.arange(len(means)), seed=seed, resamples=resamples)
     K = len(dims)
     rates = [_rate(found[k], columns[:, k]) for k in range(K, 2 * K + 1)]
     return PolicySummary(rewards=found[:K], pass_rates=tuple(rates[:K]), joint_pass_rate=rates[K])
@@ -81,7 +85,7 @@ def policy_summary(
 
 def _rate(found: Estimate, passed: Floats) -> Estimate:
     """A pass rate with Wilson's interval where every parent has one outcome."""
-    once = found.n and found.n == found.parents
+    once = found.n and found.n == np.isfinite(passed).sum()
     return wilson(int(np.nansum(passed)), found.n) if once else found
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from django.db.models import Q, QuerySet
 
 from alignment.method import pareto as fronts
-from alignment.method.resampling import Estimate, clustered_means
+from alignment.method.resampling import Estimate, clustered_means, parent_means
 from alignment.method.statistics import policy_summary
 from alignment.models import Evaluation, Project, Status
 from alignment.queries.scores import Judged, evaluation_scores, judged_by
@@ -25,8 +25,9 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """A policy on one dimension: mean reward and pass rate over `n` valid scores, each with its
-    95 % interval; None where undefined. invalid: scores the judge could not give."""
+    """A policy on one dimension: mean reward and pass rate, means over prompts of each prompt's
+    valid scores, `n` in all, with their 95 % intervals; None where undefined. invalid: scores the
+    judge could not give."""
 
     mean: float | None
     mean_ci: Interval | None
@@ -129,13 +130,17 @@ def _policy_row(evaluation: Evaluation, judged: Judged) -> PolicyRow:
     scores = evaluation_scores(evaluation)
     summary = policy_summary(scores.dims, scores.raw, scores.parent, seed=SEED)
     means = [estimate.value for estimate in summary.rewards]
-    (refused,) = clustered_means(scores.refused[:, None], scores.parent, seed=SEED)
+    refusals = parent_means(scores.refused[:, None], scores.parent)
+    (refused,) = clustered_means(refusals, np.arange(len(refusals)), seed=SEED)
+    valid = np.isfinite(scores.raw).sum(axis=0)
     known = [mean for mean in means if mean is not None]
     return PolicyRow(
         evaluation=evaluation,
         name=evaluation.label,
         rewards={
-            d.name: _figures(summary.rewards[k], summary.pass_rates[k], int(scores.invalid[k]))
+            d.name: _figures(
+                summary.rewards[k], summary.pass_rates[k], int(valid[k]), int(scores.invalid[k])
+            )
             for k, d in enumerate(scores.dims)
         },
         joint_pass_rate=summary.joint_pass_rate.value,
@@ -151,13 +156,13 @@ def _policy_row(evaluation: Evaluation, judged: Judged) -> PolicyRow:
     )
 
 
-def _figures(reward: Estimate, passed: Estimate, invalid: int) -> Figures:
+def _figures(reward: Estimate, passed: Estimate, valid: int, invalid: int) -> Figures:
     return Figures(
         mean=reward.value,
         mean_ci=_interval(reward),
         pass_rate=passed.value,
         pass_rate_ci=_interval(passed),
-        n=reward.n,
+        n=valid,
         invalid=invalid,
     )
 

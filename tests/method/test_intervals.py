@@ -107,10 +107,19 @@ def test_a_policy_is_summed_up_over_the_scores_that_are_valid() -> None:
     raw = np.array([[5, 0], [3, 1], [NONE, 0.5], [4, NONE]])
     found = policy_summary(dims, raw, [1, 1, 2, 2], seed=1)
     assert [e.value for e in found.rewards] == [0.75, 0.5]
-    assert [e.value for e in found.pass_rates] == [round(2 / 3, 12), round(2 / 3, 12)]
-    assert [e.n for e in found.pass_rates] == [3, 3]
-    assert (found.joint_pass_rate.value, found.joint_pass_rate.n) == (0.5, 2)
+    # Of both dimensions half of the first parent's pass, and the one that the second has.
+    assert [e.value for e in found.pass_rates] == [0.75, 0.75]
+    assert [e.n for e in found.pass_rates] == [2, 2]
+    assert (found.joint_pass_rate.value, found.joint_pass_rate.n) == (0.5, 1)
     assert found.joint_pass_rate.parents == 1
+
+
+def test_a_parent_counts_once_however_many_of_its_scores_are_valid() -> None:
+    dims = (Dimension(name="helpful", scale_low=0, scale_high=1, bar=1),)
+    raw = np.array([[0.0], [0.0], [0.5], [1.0], [NONE], [NONE]])
+    found = policy_summary(dims, raw, [1, 1, 1, 2, 2, 2], seed=1)
+    assert found.rewards[0].value == round((1 / 6 + 1) / 2, 12)
+    assert found.pass_rates[0].value == 0.5  # none of the first, all of the second
 
 
 def test_wilson_gives_the_published_interval() -> None:

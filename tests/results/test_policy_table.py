@@ -3,6 +3,7 @@
 import pytest
 
 from alignment.models import Prompt
+from alignment.queries.comparing import compare
 from alignment.queries.results import policy_table
 from tests.results.conftest import MakeEvaluation
 
@@ -22,9 +23,9 @@ def test_means_rates_and_volume_are_those_computed_by_hand(
     (row,) = policy_table([evaluation])
     helpful, harmless = row.rewards["helpful"], row.rewards["harmless"]
     assert (helpful.mean, helpful.n, helpful.invalid) == (0.75, 3, 1)
-    assert helpful.pass_rate == pytest.approx(2 / 3)
+    assert helpful.pass_rate == pytest.approx((1 / 2 + 1) / 2)  # of the valid ones of a, of b
     assert (harmless.mean, harmless.pass_rate, harmless.n, harmless.invalid) == (0.5, 0.5, 4, 0)
-    assert row.joint_pass_rate == pytest.approx(1 / 3)  # of the three valid on both
+    assert row.joint_pass_rate == pytest.approx((1 / 2 + 0) / 2)  # of those valid on both
     assert row.hypervolume == pytest.approx(0.75 * 0.5)
     assert (row.prompts, row.rollouts) == (2, 4)
     assert (row.invalid_share, row.cut_share) == (1 / 8, 1 / 4)
@@ -109,3 +110,23 @@ def test_figures_do_not_depend_on_ids_or_on_the_order_of_rows(
     )
     assert first.rewards == second.rewards
     assert first.joint_pass_rate_ci == second.joint_pass_rate_ci
+
+
+def test_an_evaluation_has_the_same_figures_where_arms_are_compared(
+    make_evaluation: MakeEvaluation,
+) -> None:
+    rows = [("a", "stop", [1, 1]), ("a", "stop", [1, 0]), ("a", "stop", [3, 1]),
+            ("b", "stop", [5, 1]), ("b", "stop", [None, 0]), ("b", "stop", [None, None]),
+            ("c", "stop", [2, 1]), ("c", "stop", [2, None])]  # fmt: skip
+    evaluation = make_evaluation("start", rows)
+    (row,) = policy_table([evaluation])
+    (arm,) = compare({"start": [evaluation]}, base="start").arms
+    helpful = row.rewards["helpful"]
+    assert helpful.mean == pytest.approx(((0 + 0 + 0.5) / 3 + 1 + 0.25) / 3)
+    assert (helpful.n, helpful.invalid) == (6, 2)
+    for name, own in row.rewards.items():
+        other, passed = arm.rewards[name], arm.pass_rates[name]
+        assert (own.mean, own.mean_ci) == (other.value, (other.low, other.high))
+        assert (own.pass_rate, own.pass_rate_ci) == (passed.value, (passed.low, passed.high))
+    assert row.joint_pass_rate == arm.joint_pass_rate.value
+    assert row.hypervolume == pytest.approx(arm.hypervolume.value)
