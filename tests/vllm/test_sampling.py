@@ -10,6 +10,7 @@ from alignment.method.seeds import seed_of
 from alignment.models import Policy
 from tests.vllm.conftest import Ask
 from workers import specs
+from workers.engines.folders import fingerprint
 from workers.engines.sampler import Sampler
 from workers.sandbox import world
 
@@ -17,6 +18,10 @@ GREEDY = {"temperature": 0, "top_p": 1.0, "max_new_tokens": 48}
 SAMPLED = {"temperature": 1.0, "top_p": 0.95, "max_new_tokens": 48}
 PROMPTS = [p.text for p in world.prompts(11, {"helpful": 3, "safety": 3, "mixed": 2})]
 N = 16
+
+
+def policy_in(folder: str | Path, **more: object) -> Policy:
+    return Policy(folder=str(folder), sha256=fingerprint(Path(folder)), **more)
 
 
 def params(**changes: object) -> dict[str, object]:
@@ -36,7 +41,7 @@ def greedy_by_transformers(folder: Path) -> list[str]:
 def test_the_sandbox_policy_in_vllm_gives_the_records_of_transformers(
     ask: Ask, policy_folder: Path
 ) -> None:
-    spec = specs.for_sampling(Policy(name="start", folder=str(policy_folder)), params())
+    spec = specs.for_sampling(policy_in(policy_folder), params())
     assert greedy_texts(ask, spec) == greedy_by_transformers(policy_folder)
 
     seeds = [[seed_of(i, j) for j in range(N)] for i in range(len(PROMPTS))]
@@ -84,9 +89,9 @@ def test_a_trained_policy_is_the_same_merged_or_by_its_adapter(
         "directory": str(tmp_path / "out"),
         "probes": [],
     }
-    start = Policy(name="start", folder=str(policy_folder))
+    start = policy_in(policy_folder)
     made = ask(specs.for_training(start), "train", args)
-    trained = Policy(name="trained", folder=made["merged"], adapter=made["adapter"], parent=start)
+    trained = policy_in(made["merged"], adapter=made["adapter"], parent=start)
     expected = greedy_by_transformers(Path(made["merged"]))
     assert expected != greedy_by_transformers(policy_folder)
     assert greedy_texts(ask, specs.for_sampling(trained, params())) == expected
