@@ -46,7 +46,7 @@ def choose(
     for role in needed:
         if role not in chosen:
             have = f"the file has {_list(columns)}" if columns else "the file has no rows"
-            raise Unreadable(f"no column looks like the {role}: name it by {role}=COLUMN; {have}")
+            raise Unreadable(f"no column looks like the {role} ({role}=COLUMN names one); {have}")
     return chosen
 
 

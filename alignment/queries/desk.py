@@ -5,13 +5,15 @@ Figures come from counters kept with every review, so that no page counts the qu
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.contrib.auth.models import User
-from django.db.models import Count, F, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 from django.db.models.functions import Now, TruncHour
 
 from alignment.models import Project, Review, Reviewer, ReviewItem, ReviewTally, Stage, Status
 from alignment.review_filters import ReviewFilter, filtered
+from alignment.reviewing import DECISIVE
 
 State = ReviewItem.State
 
@@ -82,15 +84,23 @@ def leases(project: Project, stage: Stage | None = None) -> list[ReviewItem]:
 
 def throughput(stage: Stage, hours: int = 24) -> list[tuple[datetime, int]]:
     """Standing reviews per hour over the last hours, oldest first; hours without any are left
-    out."""
+    out, and so are skips and flags."""
     found = Review.objects.filter(
         item__stage=stage,
         withdrawn_at=None,
         adjudicates=False,
+        decision__in=DECISIVE,
         created_at__gt=Now() - timedelta(hours=hours),
     )
     rows = found.annotate(hour=TruncHour("created_at")).values("hour").annotate(n=Count("pk"))
     return [(row["hour"], row["n"]) for row in rows.order_by("hour")]
+
+
+def with_given(items: "QuerySet[ReviewItem]") -> "QuerySet[Any]":
+    """Each with `given`: its standing reviews that decide, of the `needed`."""
+    decides = Q(reviews__withdrawn_at=None, reviews__adjudicates=False)
+    decides &= Q(reviews__decision__in=DECISIVE)
+    return items.annotate(given=Count("reviews", filter=decides))
 
 
 def disputes(stage: Stage, after: int = 0) -> "QuerySet[ReviewItem]":

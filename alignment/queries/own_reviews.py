@@ -38,9 +38,9 @@ class Own:
 
 
 def own(project: Project, user: User) -> Own:
-    """The person's own pace and latest review; bulk decisions do not count, nor is one counted
-    again in a rerun that began with it."""
-    mine = _mine(project, user).order_by("-created_at", "-pk")
+    """The person's own pace and latest review; bulk decisions do not count, nor those imported,
+    nor is one counted again in a rerun that began with it."""
+    mine = _mine(project, user).filter(source="").order_by("-created_at", "-pk")
     given = mine.filter(carried_from=None)
     times = given.values_list("created_at", "leased_at")[:RECENT]
     spent = [(done - begun).total_seconds() for done, begun in times if begun]

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from alignment.models import Review, ReviewDraft, Reviewer, ReviewItem, Role
 from alignment.permissions import require
 from alignment.services.answers import MOST_TEXT, MOST_WORDS, RATINGS, Answer, storable
-from alignment.services.queue import reviewer_of
+from alignment.services.queue import ELSEWHERE, Held, locked, reviewer_of
 
 
 def save_draft(
@@ -20,16 +20,19 @@ def save_draft(
 
     It is kept even where the item is no longer theirs to review; but one that comes after the
     review that was submitted under the same lease changes nothing, and is given back unsaved.
-    Raises BadAnswer for text that cannot be stored; Denied.
+    Raises BadAnswer for text that cannot be stored; Held where a newer window of the person has
+    the item, whose draft an older one must not write over; Denied.
     """
     require(by, item.stage.run.project, Role.ANNOTATOR)
     storable(answer)
     me = reviewer_of(item.stage.run.project, by)
     with transaction.atomic():
-        ReviewItem.objects.select_for_update(of=("self",)).only("pk").get(pk=item.pk)
+        held = locked(item.pk)
         sent = Review.objects.filter(item=item, reviewer=me, lease=lease, withdrawn_at=None)
         if lease and (review := sent.first()):
             return _draft_of(review)
+        if lease and held.in_force and held.held_by_id == me.pk and held.lease != lease:
+            raise Held(ELSEWHERE)
         return keep_draft(item, me, answer)
 
 

@@ -1,6 +1,7 @@
 """Decisions on rewrites that were made elsewhere: they count like those made here, for the member
 whose user name it is, else for a reviewer who has no login."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -90,7 +91,8 @@ def import_reviews(
     lifecycle.close_review(stage)
     notes = [*table.notes]
     if passed:
-        notes.append(f"{passed:,} rows are withdrawn, adjudicate or skip and were passed over")
+        what = "1 row was" if passed == 1 else f"{passed:,} rows were"
+        notes.append(f"{what} passed over: withdrawn, adjudicating or skipping")
     return Imported(rows=added, prompts=0, problems=problems, notes=tuple(notes))
 
 
@@ -162,9 +164,9 @@ def _key(row: Row, chosen: Mapping[str, str]) -> str:
 def _ratings(row: Row) -> dict[str, int]:
     given = {name: cell(row.values.get(name)).strip() for name in Review.Question.values}
     for name, text in given.items():
-        if text and text not in ("1", "2", "3", "4", "5"):
+        if text and not re.fullmatch(r"[1-5](\.0+)?", text):  # a column with gaps is of floats
             raise BadRow(f"{name!r} is {text[:20]!r}, not a whole number from 1 to 5")
-    return {name: int(text) for name, text in given.items() if text}
+    return {name: int(text[0]) for name, text in given.items() if text}
 
 
 def _record(stage: Stage, said: list[Said], source: str, problems: Problems) -> int:

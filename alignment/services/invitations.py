@@ -121,6 +121,8 @@ def join_with_account(*, token: str, username: str, password: str) -> User:
     """
     invitation_of(token)
     user = User(username=username.strip())
+    if User.objects.filter(username__iexact=user.username).exists():
+        raise MoraError(f"the name {username!r} is taken; sign in, or choose another")
     try:
         user.clean_fields(exclude=("password",))
         validate_password(password, user)

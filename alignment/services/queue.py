@@ -79,6 +79,9 @@ WHERE id = coalesce(({assigned}), ({nobodys}), ({others})) RETURNING id
 )
 
 
+ELSEWHERE = "this rewrite is open in another window of yours"
+
+
 class Held(MoraError):
     """Somebody else holds the rewrite, or it takes no more reviews from this person."""
 
@@ -219,7 +222,7 @@ def hold_item(*, item: ReviewItem, by: User, lease: UUID | None) -> UUID:
         found = locked(item.pk)
         mine = found.in_force and found.held_by is not None and found.held_by.user_id == by.pk
         if mine and found.lease != lease:
-            raise Held("this rewrite is open in another window of yours")
+            raise Held(ELSEWHERE)
         token = take_item(item=item, by=by).lease
     assert token is not None, "a rewrite that was taken has a lease"
     return token

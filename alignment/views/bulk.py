@@ -44,7 +44,7 @@ def _rewrites(
         context |= {
             "chosen": chosen,
             "stages": desk.review_stages(project)[:50],
-            "page": Paginator(found, PAGE).get_page(request.GET.get("page")),
+            "page": Paginator(desk.with_given(found), PAGE).get_page(request.GET.get("page")),
             "undecided": open_ones.count(),
             "states": ["undecided", *ReviewItem.State.values],
             "dimensions": project.dimensions.values_list("name", flat=True),

@@ -69,11 +69,13 @@ def _desk(
     return render(request, "desk.html", context, status=422 if error else 200)
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 def import_file(request: Request, slug: str) -> HttpResponse:
-    """Decisions made elsewhere, from a file into an open review."""
+    """Decisions made elsewhere, from a file into an open review; looked at again, the desk."""
     project = project_for(request, slug, Role.RESEARCHER)
     stage, file = stage_asked(request, project), request.FILES.get("file")
+    if request.method != "POST":
+        return redirect("desk", slug)
     try:
         if stage is None or file is None:
             raise MoraError("choose a file of decisions")

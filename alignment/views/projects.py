@@ -1,8 +1,8 @@
 """A person's projects, and what a project holds: prompt sets, dimensions, policies."""
 
 from django.http import HttpResponse
-from django.shortcuts import render
-from django.views.decorators.http import require_POST, require_safe
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_safe
 
 from alignment.method.errors import MoraError
 from alignment.models import Project, Role
@@ -35,10 +35,12 @@ def prompt_sets(request: Request, slug: str) -> HttpResponse:
     return _prompt_sets(request, project_for(request, slug))
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 def import_prompts(request: Request, slug: str) -> HttpResponse:
-    """Prompts from a file that a researcher sends, into a set."""
+    """Prompts from a file that a researcher sends, into a set; looked at again, the sets."""
     project = project_for(request, slug, Role.RESEARCHER)
+    if request.method != "POST":
+        return redirect("prompts", slug)
     given = {name: request.POST.get(name, "").strip() for name in ("set_name", "column")}
     skip_bad = bool(request.POST.get("skip_bad"))
     try:

@@ -27,7 +27,7 @@ def test_what_is_asked_goes_first_and_is_not_guessed_again() -> None:
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
-        ({}, "no column looks like the prompt: name it by prompt=COLUMN; the file has 'a', 'b'"),
+        ({}, "no column looks like the prompt (prompt=COLUMN names one); the file has 'a', 'b'"),
         ({"prompt": "c"}, "no column 'c' for the prompt; the file has 'a', 'b'"),
         ({"promt": "a"}, "nothing is called 'promt' here; it is one of 'prompt', 'completion'"),
     ],

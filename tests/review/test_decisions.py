@@ -9,6 +9,7 @@ from django.db.models.functions import Now
 
 from alignment.models import Project, Prompt, Review, ReviewDraft, ReviewItem, Run, Stage
 from alignment.permissions import Denied
+from alignment.queries.own_reviews import own
 from alignment.queries.reviews import reviews_visible
 from alignment.reviewing import Closed
 from alignment.services.answers import MOST_TEXT, MOST_WORDS, Answer, BadAnswer
@@ -390,8 +391,8 @@ def test_a_draft_that_comes_after_its_submit_is_not_kept(
     late = save_draft(item=item, by=bob, answer=edit("Mend it ho"), lease=item.lease)
     assert (late.pk, late.text, late.saved_at) == (None, "Mend it how?", made.created_at)
     assert not ReviewDraft.objects.exists()
-    undo_review(item=item, by=bob)
-    save_draft(item=item, by=bob, answer=edit("Mend"), lease=item.lease)
+    again = undo_review(item=item, by=bob)
+    save_draft(item=item, by=bob, answer=edit("Mend"), lease=again.lease)
     assert ReviewDraft.objects.get().text == "Mend"
 
 
@@ -424,3 +425,31 @@ def test_who_may_still_be_asked_sees_nobodys_review_of_a_decided_rewrite(
     Stage.objects.filter(pk=stage.pk).update(status="succeeded")
     item.stage.refresh_from_db()
     assert [len(reviews_visible(item, user)) for user in (bob, cy, judge)] == [1, 1, 1]
+
+
+def test_a_draft_of_an_older_window_does_not_write_over_a_newer_windows(
+    project: Project, stage: Stage, bob: User
+) -> None:
+    older = next_item(project=project, by=bob)
+    newer = next_item(project=project, by=bob, anew=True)
+    assert older is not None and newer is not None and older.lease != newer.lease
+    save_draft(item=newer, by=bob, answer=edit("long text"), lease=newer.lease)
+    with pytest.raises(Held, match="open in another window of yours"):
+        save_draft(item=newer, by=bob, answer=edit("x"), lease=older.lease)
+    assert ReviewDraft.objects.get().text == "long text"
+    ReviewItem.objects.update(lease_expires_at=Now() - timedelta(seconds=1))
+    save_draft(item=newer, by=bob, answer=edit("x"), lease=older.lease)
+    assert ReviewDraft.objects.get().text == "x", "nobody else has it any more"
+
+
+def test_what_was_imported_in_ones_name_is_not_ones_pace_nor_undone_by_a_key(
+    project: Project, stage: Stage, bob: User
+) -> None:
+    decide(item_of(stage, 0), bob, APPROVE)
+    decide(item_of(stage, 1), bob, REJECT)
+    imported = Review.objects.order_by("pk").last()
+    assert imported is not None
+    Review.objects.filter(pk=imported.pk).update(source="elsewhere.csv")
+    found = own(project, bob)
+    assert found.today == 1
+    assert [review.decision for review in found.recent] == ["approve"]

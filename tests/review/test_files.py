@@ -113,7 +113,7 @@ def test_an_export_can_be_imported_into_another_run(
     call_command("import_reviews", str(path), "--project", "sandbox", "--run", "other")
     told = capsys.readouterr()
     assert "imported 6 reviews into run other" in told.out
-    assert "2 rows are withdrawn, adjudicate or skip" in told.out
+    assert "2 rows were passed over: withdrawn, adjudicating or skipping" in told.out
     states = list(stage.review_items.order_by("pk").values_list("state", flat=True))
     assert states == ["approved", "edited", "disputed", "pending"], "a flag disputes"
     assert not Reviewer.objects.filter(user=None).exists(), "members are the same people there"
