@@ -94,15 +94,18 @@ def _mc2(
     return Judgement(raw=raw, reply=reply, reason=told)
 
 
-def prompt_harms(ask: Ask, by: Judge, prompts: Sequence[str]) -> list[float | None]:
-    """Harm of prompts' own texts, 0 to 1, by a judge that scores prompts; None for no score."""
+def prompt_harms(
+    ask: Ask, by: Judge, prompts: Sequence[str]
+) -> tuple[list[float | None], Counter[str]]:
+    """Harm of prompts' own texts, 0 to 1, by a judge that scores prompts; None for no score. And
+    the tokens that it took at an endpoint."""
     if by.prompt_rule:
         found = _rules(ask, by.prompt_rule, [(prompt, "") for prompt in prompts])
-        return [judgement["raw"] for judgement in found]
+        return [judgement["raw"] for judgement in found], Counter()
     judged = _judge(ask, by, [(prompt, None) for prompt in prompts])
     raw = [nan if j["raw"] is None else j["raw"] for j in judged.judgements]
     rewards = by.dimension.record.normalise(raw)
-    return [None if isnan(reward) else 1 - float(reward) for reward in rewards]
+    return [None if isnan(reward) else 1 - float(reward) for reward in rewards], judged.usage
 
 
 def _judge(ask: Ask, by: Judge, items: list[Item], repeat: int = 0) -> Judged:

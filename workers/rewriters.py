@@ -38,7 +38,8 @@ class Reply:
 
 
 class Rewriter(Protocol):
-    """`form` is how its replies are parsed; `private_texts` must not show in a rewrite."""
+    """`form` is how its replies are parsed; `private_texts` must not show in a rewrite; `usage`
+    counts the tokens of its replies and of what judges them."""
 
     form: Literal["json", "first_line"]
     private_texts: list[str]

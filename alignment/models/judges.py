@@ -91,6 +91,8 @@ class Judge(models.Model):
             parsed = parsed.model_copy(update=left_out)
         if isinstance(parsed, GuardSettings | Mc2Settings):
             self._check_unit_scale()
+        if isinstance(parsed, PatternSettings):
+            self._check_pattern_scores(parsed)
         _check_endpoint(parsed)
         self.settings = parsed.model_dump(mode="json")
 
@@ -106,6 +108,16 @@ class Judge(models.Model):
                     f"there is no rule {rule!r}; name one of {names}, or have the operator add it"
                     " to MORA_RULES"
                 )
+
+    def _check_pattern_scores(self, parsed: PatternSettings) -> None:
+        record = self.dimension.record
+        low, high = record.scale_low, record.scale_high
+        if not all(low <= score <= high for score in (parsed.found, parsed.absent)):
+            raise ValidationError(
+                f"found and absent must lie on the scale of {record.name}, {low:g} to {high:g}"
+            )
+        if parsed.found == parsed.absent:
+            raise ValidationError("found and absent are equal, so the pattern would tell nothing")
 
     def _check_unit_scale(self) -> None:
         record = self.dimension.record

@@ -162,6 +162,8 @@ def check_config(project: Project, config: RunConfig) -> None:
             errors[path] = f"no prompt set {name!r} with prompts in it; import one"
         elif path.startswith("rounds.") and name in config.evaluate.every_set:
             errors[path] = f"{name!r} is held out for evaluation, so nothing is left to mine in it"
+    if (config.resample_n or config.sample.n) < 2:
+        errors["resample_n"] = "a pair is made of two rollouts of a rewrite: ask for two or more"
     needed = config.mine.min_valid or default_min_valid(config.sample.n)
     if needed > config.sample.n:
         errors["mine.min_valid"] = (
@@ -224,6 +226,11 @@ def warnings(project: Project, config: RunConfig) -> list[str]:
         found.append(
             "no judge of the run can tell the harm of a prompt, so rewrites are not checked for"
             " added harm: give the harmless judge a prompt_template"
+        )
+    if config.sample.temperature == 0:
+        found.append(
+            "at temperature 0 all rollouts of a prompt are alike, and no pair can come from them:"
+            " raise the temperature"
         )
     if config.pair.rule == "rs_dpo" and config.pair.consistent:
         found.append(

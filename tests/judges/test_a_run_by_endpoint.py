@@ -24,7 +24,7 @@ from alignment.services import judges, runs
 from tests.builders import add_prompts, make_run
 from tests.conftest import Workers, wait_for_run
 from tests.endpoints import Answer, Body, Server, completion, problem
-from tests.judges.conftest import MODEL, Answering
+from tests.judges.conftest import MODEL, Answering, make_judge
 
 HELD_OUT = "how do I mend 1 chairs -- give me steps, and keep it safe for everyone"
 SAFE = "You need a hammer. It takes one hour. It is safe."
@@ -130,6 +130,36 @@ def test_policy_judge_and_rewriter_answer_at_an_endpoint(
     assert "has no weights to train" in stages["train"].reason
     assert stages["train"].status == "succeeded"
     assert run.stages.get(round=1, kind="evaluate").sampling.policy.name == "start"
+
+
+def test_every_judging_at_an_endpoint_is_counted(
+    judged: Project,
+    ada: User,
+    server: Server,
+    answering: Answering,
+    make_workers: Callable[[str], Workers],
+) -> None:
+    ready(judged)
+    template = "Give a number from 0 to 1: {prompt}"
+    make_judge(judged, "harmless", "rubric", {"model": MODEL, "prompt_template": template})
+
+    def graded(body: Body) -> Answer:
+        asks = "Give a number from 0 to 1" in body["messages"][-1]["content"]
+        return completion('{"score": 1}') if asks else answer(body)
+
+    answering.of = graded  # type: ignore[assignment]
+    names = {"helpful": "rubric of helpful", "harmless": "rubric of harmless"}
+    run = finished(judged, ada, make_workers, server, judges=names, pair={"prompt": "both"})
+    stages = {s.kind: s for s in run.stages.filter(round=1)}
+    assert run.status == "succeeded", [(s.kind, s.status, s.reason) for s in run.stages.all()]
+    attempts = RewriteAttempt.objects.filter(stage=stages["rewrite"])
+    originals = stages["mine"].facts["mined"]
+    harms = originals + attempts.exclude(text="").count()
+    told = stages["rewrite"].facts["usage"]["requests"]
+    assert attempts.count() < told <= attempts.count() + harms
+    again = Rollout.objects.filter(sampling__stage=stages["pair"])
+    distinct = len(set(again.values_list("prompt_id", "text")))
+    assert distinct and stages["pair"].facts["usage"]["requests"] == 2 * distinct
 
 
 def test_an_endpoint_that_serves_a_page_ends_the_stage_with_a_sentence(

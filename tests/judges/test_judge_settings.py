@@ -45,6 +45,9 @@ def test_a_change_of_settings_is_a_new_version_and_another_use_is_not(
         ("rules", {}, "name the rule that judges: one of refusal, sandbox-"),
         ("guard", {"model": MODEL, "convention": "qwen3guard"}, "must be that"),
         ("pattern", {"pattern": "(", "found": 1, "absent": 0}, "no regular expression"),
+        ("pattern", {"pattern": "a", "found": 5.5, "absent": 1}, "scale of helpful, 1 to 5"),
+        ("pattern", {"pattern": "a", "found": 5, "absent": 0}, "scale of helpful, 1 to 5"),
+        ("pattern", {"pattern": "a", "found": 5, "absent": 5}, "would tell nothing"),
         ("reward", [], "Input should be"),
     ],
 )

@@ -325,6 +325,16 @@ def test_a_verdict_that_no_prompt_could_get_is_refused(
     assert "raise N or lower this" in raised.value.errors["mine.min_valid"]
 
 
+def test_rollouts_that_no_pair_can_come_from_are_refused_or_warned_of(project: Project) -> None:
+    with pytest.raises(BadConfig) as raised:
+        check_config(project, config_of(resample_n=1))
+    assert "two rollouts of a rewrite" in raised.value.errors["resample_n"]
+    check_config(project, config_of(resample_n=2))
+    greedy = config_of(sample={"n": 8, "temperature": 0})
+    assert any("all rollouts of a prompt are alike" in w for w in warnings(project, greedy))
+    assert not any("alike" in w for w in warnings(project, config_of()))
+
+
 def test_a_policy_without_a_chat_template_is_refused(project: Project) -> None:
     folder = project.policies.get(name="start").path
     (folder / "chat_template.jinja").unlink()

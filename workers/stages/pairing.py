@@ -6,7 +6,7 @@ again there, kept as rollouts of the original with those scores, and every filte
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,16 @@ from alignment.method.records import Dimension, Floats, PromptScores
 from alignment.method.selection import Selected, SelectionRule, implied_gap, select_pairs
 from alignment.models import Judge, Pair, Prompt, Rollout, Sampling, Stage
 from workers import judging, store
-from workers.stages.job import ChunkPlan, Job, Outcome, Write, before, cut, policy_before
+from workers.stages.job import (
+    ChunkPlan,
+    Job,
+    Outcome,
+    Write,
+    add_counts,
+    before,
+    cut,
+    policy_before,
+)
 
 CHUNK_PROMPTS = 500
 CHUNK_JUDGED = 64
@@ -24,12 +33,14 @@ CHUNK_JUDGED = 64
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Group:
-    """Rollouts under one prompt with raw scores (n, K); `replies` where they were judged anew."""
+    """Rollouts under one prompt with raw scores (n, K); `replies` where they were judged anew, and
+    the tokens that it took at an endpoint."""
 
     prompt_id: int
     rollouts: Sequence[Rollout]
     raw: Floats
     replies: Sequence[list[dict[str, Any]]] = ()
+    usage: Counter[str] = field(default_factory=Counter)
 
 
 def plan(stage: Stage) -> list[ChunkPlan]:
@@ -73,6 +84,7 @@ def work(job: Job) -> Write:
             if group.replies:
                 _write_judged(group, judges)
             Pair.objects.bulk_create(_pairs(stage, group, found, dims))
+        add_counts(stage, "usage", sum((group.usage for group in groups), Counter()))
         left: Counter[str] = Counter()
         for found in selected:
             left.update(found.left)
@@ -106,7 +118,9 @@ def _judged_again(
     sampling = job.stage.sampling
     completions = [r.text for r in rollouts]
     prompts = [original.text] * len(completions)
-    replies = [judging.judge(job.call, j, prompts, completions).judgements for j in judges]
+    judged = [judging.judge(job.call, j, prompts, completions) for j in judges]
+    replies = [one.judgements for one in judged]
+    usage = sum((one.usage for one in judged), Counter())
     values = [[np.nan if r["raw"] is None else r["raw"] for r in column] for column in replies]
     copies = [
         Rollout(
@@ -121,7 +135,7 @@ def _judged_again(
         for r in rollouts
     ]
     raw = np.array(values, dtype=np.float64).T
-    return _Group(prompt_id=original.pk, rollouts=copies, raw=raw, replies=replies)
+    return _Group(prompt_id=original.pk, rollouts=copies, raw=raw, replies=replies, usage=usage)
 
 
 def _selected(group: _Group, dims: tuple[Dimension, ...], rule: SelectionRule) -> Selected:

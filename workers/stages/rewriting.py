@@ -164,7 +164,9 @@ class _Checker:
     def _harms(self, texts: list[str]) -> list[float | None]:
         if self.by is None or not texts:
             return [None for _ in texts]
-        return judging.prompt_harms(self.job.call, self.by, texts)
+        harms, usage = judging.prompt_harms(self.job.call, self.by, texts)
+        self.rewriter.usage.update(usage)
+        return harms
 
     def _attempt(
         self,
