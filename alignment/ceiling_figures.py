@@ -34,7 +34,9 @@ def pass_plot(shown: Shown, colours: Sequence[str]) -> Plot:
         else ""
     )
     half = joint.m[_half(joint)] if joint.m else 1
-    finding = f"Pass@m over {curves.prompts} prompts, from m = 1 to {half}: {told}; {ends}."
+    enough = joint.prompts[_half(joint)] if joint.m else 0
+    fewer = f", {enough} at m = {half}" if 0 < enough < curves.prompts else ""
+    finding = f"Pass@m over {curves.prompts} prompts{fewer}, from m = 1 to {half}: {told}; {ends}."
     whole = _curve_layout("Pass@m")
     whole["margin"] |= {"t": 40, "r": 12}
     whole |= {"showlegend": True, "legend": LEGEND}

@@ -33,9 +33,10 @@ class ReplayOut(Schema):
 
 
 class CeilingOut(Schema):
-    """`sample`: curves and grades of the mining sample, best of N by the first dimension, whose
-    passes are on the second; `compared`: rewrites against fresh originals, null without an arm
-    `none`."""
+    """`sample`: curves (each value is over as many of the prompts as its curve's `prompts` says at
+    that m, those with m valid rollouts) and grades of the mining sample, best of N by the first
+    dimension, whose passes are on the second; `compared`: rewrites against fresh originals, null
+    without an arm `none`."""
 
     dimensions: list[str]
     sample: dict[str, Any]

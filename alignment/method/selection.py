@@ -225,3 +225,8 @@ def _greedy(order: list[tuple[int, int]], most: int) -> list[tuple[int, int]]:
             taken.append((i, j))
             used |= {i, j}
     return taken
+
+
+def share_size(pairs: int, share: float) -> int:
+    """How many pairs a share of them is: at least one where there is any."""
+    return min(pairs, max(1, round(share * pairs)))

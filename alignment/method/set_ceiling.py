@@ -29,13 +29,20 @@ LEVELS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
+class MeanCurve(Curve):
+    """A mean over prompts by m. prompts: how many have m valid rollouts, which each is over."""
+
+    prompts: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class SetCurves:
     """Mean Pass@m over the prompts with m valid rollouts, per dimension and jointly, and the mean
-    best-of-m of min_k r_k. `prompts`: how many each curve's first point has."""
+    best-of-m of min_k r_k. `prompts`: how many have a rollout that is valid on all dimensions."""
 
-    pass_at: tuple[Curve, ...]
-    joint_pass_at: Curve
-    joint_attainment: Curve
+    pass_at: tuple[MeanCurve, ...]
+    joint_pass_at: MeanCurve
+    joint_attainment: MeanCurve
     prompts: int
 
 
@@ -97,24 +104,24 @@ def set_curves(dims: tuple[Dimension, ...], raw: Floats, prompt: Ints) -> SetCur
     )
 
 
-def mean_pass_curve(n: Ints, c: Ints) -> Curve:
+def mean_pass_curve(n: Ints, c: Ints) -> MeanCurve:
     """Mean Pass@m over prompts with n_i rollouts of which c_i pass, over those with n_i >= m."""
     kinds, times = np.unique(np.stack([n, c], axis=1), axis=0, return_counts=True)
     found = [(int(a), int(b), int(t)) for (a, b), t in zip(kinds, times, strict=True) if a]
     sizes = curve_sizes(max((a for a, _, _ in found), default=0))
-    values = []
-    for m in sizes:
-        enough = [(pass_at(a, b, m), t) for a, b, t in found if a >= m]
-        values.append(sum(v * t for v, t in enough) / sum(t for _, t in enough))
-    return Curve(m=sizes, value=tuple(values))
+    prompts = tuple(sum(t for a, _, t in found if a >= m) for m in sizes)
+    sums = [sum(pass_at(a, b, m) * t for a, b, t in found if a >= m) for m in sizes]
+    values = tuple(total / count for total, count in zip(sums, prompts, strict=True))
+    return MeanCurve(m=sizes, value=values, prompts=prompts)
 
 
-def mean_best_of_curve(values: Floats, prompt: Ints) -> Curve:
+def mean_best_of_curve(values: Floats, prompt: Ints) -> MeanCurve:
     """Mean best-of-m over prompts of values (R,) grouped by prompt (R,), over those with m."""
     groups = [values[rows] for rows in rows_by_prompt(prompt)]
     sizes = curve_sizes(max(map(len, groups), default=0))
     means = [float(np.mean([best_of(g, m) for g in groups if len(g) >= m])) for m in sizes]
-    return Curve(m=sizes, value=tuple(means))
+    prompts = tuple(sum(len(g) >= m for g in groups) for m in sizes)
+    return MeanCurve(m=sizes, value=tuple(means), prompts=prompts)
 
 
 def prompt_numbers(

@@ -207,11 +207,11 @@ def _side_rows(side: Side, shown: Shown) -> Iterator[tuple[Any, ...]]:
     curves = dict(zip(shown.dimensions, side.curves.pass_at, strict=True))
     curves |= {"all": side.curves.joint_pass_at}
     for name, curve in curves.items():
-        for m, value in zip(curve.m, curve.value, strict=True):
-            yield "pass at m", side.name, name, m, value, side.curves.prompts
+        for m, value, n in zip(curve.m, curve.value, curve.prompts, strict=True):
+            yield "pass at m", side.name, name, m, value, n
     attained = side.curves.joint_attainment
-    for m, value in zip(attained.m, attained.value, strict=True):
-        yield "best of m, least dimension", side.name, "reward", m, value, side.curves.prompts
+    for m, value, n in zip(attained.m, attained.value, attained.prompts, strict=True):
+        yield "best of m, least dimension", side.name, "reward", m, value, n
     for grades in side.grades:
         at = f"best of {grades.m}" if grades.m else "all rollouts"
         for level, share in zip(shown.levels, grades.share, strict=False):

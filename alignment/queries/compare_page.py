@@ -14,6 +14,7 @@ import numpy as np
 from alignment.method.errors import MoraError
 from alignment.method.feasibility import Feasibility, feasibility
 from alignment.method.records import PromptScores
+from alignment.method.selection import share_size
 from alignment.method.statistics import TaxMatrix, alignment_tax
 from alignment.models import Evaluation, Project, Stage, Status
 from alignment.queries.compare_arms import CompareArm, arms_of
@@ -216,8 +217,9 @@ def _pairs(arm: CompareArm) -> float:
     counts = []
     for stage in arm.stages.values():
         pairing = Stage.objects.filter(run=stage.run_id, kind="pair", round__lte=arm.round)
-        counts.append(sum(f.get("pairs", 0) for f in pairing.values_list("facts", flat=True)))
-    return round(arm.share * sum(counts) / len(counts), 1) if counts else 0.0
+        facts = pairing.values_list("facts", flat=True)
+        counts.append(sum(share_size(f.get("pairs", 0), arm.share) for f in facts))
+    return round(sum(counts) / len(counts), 1) if counts else 0.0
 
 
 def rows_of(page: ComparePage) -> Iterator[tuple[Any, ...]]:

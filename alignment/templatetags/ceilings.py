@@ -15,6 +15,7 @@ from alignment.queries.replay import Replay
 from alignment.templatetags.console import colour_of
 
 register = template.Library()
+Cell = tuple[float, int] | None  # a mean over prompts and how many; None where none has enough
 NAMES = {
     "joint_pass_rate": "rollouts that pass every bar",
     "joint_pass_at": "Pass@{m}, every bar",
@@ -63,9 +64,9 @@ def sides(shown: Shown) -> list[Side]:
 
 
 @register.simple_tag
-def curve_table(shown: Shown, side: Side) -> list[tuple[str, list[float | None]]]:
-    """Rows of the curves' table: Pass@m per dimension and jointly, and the least reward's best, at
-    the sizes of the last."""
+def curve_table(shown: Shown, side: Side) -> tuple[list[int], list[tuple[str, list[Cell]]]]:
+    """The sizes and rows of the curves' table: Pass@m per dimension and jointly, and the least
+    reward's best, each with how many prompts it is over."""
     curves, least = side.curves, side.curves.joint_attainment
     named = zip(shown.dimensions, curves.pass_at, strict=True)
     rows = [
@@ -73,8 +74,12 @@ def curve_table(shown: Shown, side: Side) -> list[tuple[str, list[float | None]]
         ("Pass@m, all at once", curves.joint_pass_at),
         ("best of m, least dimension's reward", least),
     ]
-    by_size = [(told, dict(zip(c.m, c.value, strict=True))) for told, c in rows]
-    return [(told, [found.get(m) for m in least.m]) for told, found in by_size]
+    sizes = sorted({m for _, curve in rows for m in curve.m})
+    by_size = [
+        (told, dict(zip(c.m, zip(c.value, c.prompts, strict=True), strict=True)))
+        for told, c in rows
+    ]
+    return sizes, [(told, [found.get(m) for m in sizes]) for told, found in by_size]
 
 
 @register.filter

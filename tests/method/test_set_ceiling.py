@@ -34,6 +34,7 @@ def test_a_mean_curve_is_over_the_prompts_with_enough_rollouts() -> None:
     assert curve.m == (1, 2, 4)
     # m = 1: 1/4 and 1/2; m = 2: of 6 pairs 3 hold the one, and 1; m = 4: the first prompt alone.
     assert curve.value == pytest.approx((0.375, 0.75, 1.0))
+    assert curve.prompts == (2, 2, 1)
     assert mean_pass_curve(np.array([0]), np.array([0])).m == ()
 
 
@@ -46,6 +47,7 @@ def test_a_mean_best_of_curve_is_the_mean_over_all_subsets(prompts: list[list[fl
     for m, found in zip(curve.m, curve.value, strict=True):
         bests = [np.mean([max(c) for c in combinations(p, m)]) for p in prompts if len(p) >= m]
         assert found == pytest.approx(np.mean(bests))
+    assert curve.prompts == tuple(sum(len(p) >= m for p in prompts) for m in curve.m)
 
 
 def test_set_curves_agree_with_those_of_single_prompts() -> None:

@@ -152,6 +152,24 @@ def test_pass_curves_are_means_over_the_prompts(fused: Run) -> None:
     assert traces["helpful"]["y"][0] == 0.125 and traces["all at once"]["y"][-1] == 0.0
 
 
+def test_each_point_of_a_curve_says_over_how_many_prompts_it_is(
+    researcher: Client, fused: Run
+) -> None:
+    first = Prompt.objects.filter(prompt_set__name="mixed").order_by("pk")[0]
+    cut = Score.objects.filter(rollout__prompt=first, rollout__index__gte=4)
+    cut.filter(judge__name="sandbox-helpful").update(raw=None)  # 4 valid rollouts are left
+    address = [fused.project.slug]
+    page = researcher.get(reverse("ceiling-csv", args=address))
+    rows = list(csv.DictReader(io.StringIO(page.content.decode())))
+    n = {(r["figure"], r["at"]): r["n"] for r in rows if r["table"] == "pass at m"}
+    assert [n["helpful", m] for m in ("1", "4", "8", "16")] == ["6", "6", "5", "5"]
+    assert (n["harmless", "16"], n["all", "8"]) == ("6", "5")
+    found = researcher.get(f"/api/v1/runs/{fused.pk}/ceiling").json()["sample"]["curves"]
+    assert found["joint_attainment"]["prompts"] == [6, 6, 6, 5, 5]
+    text = researcher.get(reverse("ceiling", args=address)).content.decode()
+    assert "Pass@m over 6 prompts, 5 at m = 8" in text and '<span class="ci">5</span>' in text
+
+
 def test_nothing_is_compared_without_fresh_rollouts_of_the_originals(
     researcher: Client, fused: Run
 ) -> None:

@@ -338,3 +338,16 @@ def test_an_arm_that_is_none_is_said(
     assert "There is no arm gone here" in text and 'id="arms"' not in text
     api = researcher.get(f"/api/v1/projects/{project.slug}/compare", {"base": "gone"}).json()
     assert api["comparison"] is None and "no arm gone" in api["problem"]
+
+
+def test_a_sweep_shows_the_pairs_that_were_trained_on(
+    project: Project, people: dict[str, User]
+) -> None:
+    for share in (1.0, 0.25, 0.01):
+        run = make_run(
+            project, people["researcher"], name=f"share {share}", train={"pairs_share": share}
+        )
+        put(stage_of(run, "pair"), status="succeeded", facts={"pairs": 10})
+        evaluated(run, 1, SAFE, 10)
+    page = compare_page(project, {"base": "share 1.0"})
+    assert page.sweep is not None and page.sweep.pairs == [1.0, 2.0, 10.0]

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 from django.contrib.auth.models import User
 
+from alignment.method.selection import share_size
 from alignment.models import (
     Evaluation,
     Pair,
@@ -20,7 +21,7 @@ from tests.builders import add_prompts
 from tests.conftest import Workers, wait_for_run
 from tests.workers.test_a_run import start
 from workers.stages.tokens import counter_of
-from workers.stages.training import nested_share, pairs_to_train_on, share_size
+from workers.stages.training import nested_share, pairs_to_train_on
 
 
 def finished(run: Run) -> dict[str, Stage]:

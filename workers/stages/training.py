@@ -16,6 +16,7 @@ from django.db import transaction
 
 from alignment import lifecycle
 from alignment.method.seeds import seed_of
+from alignment.method.selection import share_size
 from alignment.models import Pair, Policy, Prompt, Stage, TrainingStep
 from workers import claims, specs
 from workers.engines import checkpoints
@@ -110,11 +111,6 @@ def nested_share(pairs: Sequence[Pair], share: float, seed: int) -> list[Pair]:
 
     drawn = sorted(range(len(pairs)), key=draw)[: share_size(len(pairs), share)]
     return [pairs[i] for i in sorted(drawn)]
-
-
-def share_size(pairs: int, share: float) -> int:
-    """How many pairs a share of them is: at least one where there is any."""
-    return min(pairs, max(1, round(share * pairs)))
 
 
 def config_of(stage: Stage) -> dict[str, Any]:
