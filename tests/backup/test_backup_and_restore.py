@@ -31,7 +31,7 @@ def artifacts(tmp_path: Path, settings: Settings) -> Iterator[Path]:
     settings.ARTIFACTS = tmp_path / "artifacts"
     folder = settings.ARTIFACTS / "runs" / "1" / "adapter"
     folder.mkdir(parents=True)
-    (folder / "adapter_model.safetensors").write_bytes(random.Random(1).randbytes(300_000))
+    (folder / "weights.dat").write_bytes(random.Random(1).randbytes(300_000))
     (folder / "half.aside").write_bytes(b"half")
     yield settings.ARTIFACTS
     call_command("migrate", verbosity=0)
