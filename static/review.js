@@ -72,6 +72,7 @@ async function save() {
 function saved({ saved_at: at, changes }) {
   const time = Object.assign(document.createElement("time"), { dateTime: at, textContent: clock(at) });
   document.getElementById("saved").replaceChildren("draft saved ", time);
+  document.getElementById("saved").dataset.at = at;
   document.getElementById("saved").classList.remove("bad");
   document.getElementById("changes").innerHTML = changes; // the server's own, escaped
 }
@@ -111,7 +112,8 @@ function leave() {
   if (form.dataset.release) navigator.sendBeacon(form.dataset.release, filled(form));
 }
 
-const savedAt = () => document.querySelector("#saved time")?.dateTime ?? "";
+// When the server last saved the draft; it outlives what `tell` writes in the time's place.
+const savedAt = () => document.getElementById("saved")?.dataset.at ?? "";
 
 // What was typed last before a reload may not have reached the server when the page came again.
 // A draft saved since is that text, or a newer one of another device.
@@ -239,6 +241,7 @@ document.addEventListener("htmx:afterSwap", ({ detail }) => {
   const waits = page().hasAttribute("data-empty") && detail.requestConfig.verb === "get";
   unsaved = stays && unsaved;
   clearTimeout(waiting);
+  if (unsaved) later(PAUSE); // a refused answer is still a draft
   document.querySelectorAll("main > .message").forEach((told) => told.remove());
   if (!stays) shown = Date.now();
   show();

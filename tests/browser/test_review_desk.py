@@ -222,6 +222,35 @@ def test_who_lost_the_token_is_told_to_reload_and_keeps_the_text(
     assert text(page).endswith("Be brief.")
 
 
+def test_what_could_not_be_saved_after_a_saved_draft_is_there_again(
+    browser: Browser, site: Site, run: Run, address: str
+) -> None:
+    bo = member(run.project, "bo", Role.ANNOTATOR)
+    page = page_of(browser, site, bo, address)
+    edit(page)
+    expect(page.get_by_text("draft saved")).to_be_visible()
+    Membership.objects.filter(user=bo).update(role="viewer")
+    page.keyboard.type(" Still here?")
+    expect(page.locator("#saved")).to_contain_text("not saved: you may not review here")
+    page.reload()
+    Membership.objects.filter(user=bo).update(role="annotator")
+    page.goto(site.url + address)
+    expect(page.get_by_label("Edited rewrite")).to_have_value(
+        "How do I mend 0 tables? Say how. Be brief. Still here?"
+    )
+
+
+def test_what_was_refused_is_still_saved_as_a_draft(open_page: OpenPage, address: str) -> None:
+    page = open_page(address)
+    page.keyboard.press("r")
+    page.keyboard.press("Tab")
+    page.keyboard.type("precious")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("alert")).to_contain_text("a rejection needs a reason")
+    expect(page.get_by_text("draft saved")).to_be_visible()
+    assert ReviewDraft.objects.get().words == "precious"
+
+
 def test_leaving_the_page_gives_the_rewrite_back(
     open_page: OpenPage, site: Site, address: str
 ) -> None:
