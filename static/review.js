@@ -3,15 +3,20 @@
 "use strict";
 
 const BEAT = 60_000, UNUSED = 300_000, PAUSE = 600, AGAIN = 3_000, LOOK = 10_000, UNSEEN = 400;
-const WITHOUT = "Approve the rewrite as it was suggested? Your edit is not in it.";
+const LEAVES = {
+  approve: "Approve the rewrite as it was suggested? Your edit is not in it.",
+  skip: "Skip the rewrite? Your edit of it is not kept.",
+  other: "Go on without it? What you wrote below is not sent.",
+};
 const card = () => document.getElementById("card");
 const page = () => document.getElementById("review");
-let shown = 0, used = Date.now(), unsaved = false, saving = false, waiting = 0, edits = 0;
+let shown = 0, told = 0, used = Date.now(), unsaved = false, saving = false, waiting = 0, edits = 0;
 
 // What the page sends beside htmx. The token is the newest: another tab may have signed in again.
 function filled(form) {
   const data = new FormData(form);
-  const panel = form.querySelector(".panel[open]");
+  // Words behind a closed panel are a draft of its decision still.
+  const panel = form.querySelector(".panel[open]") ?? [...form.querySelectorAll(".panel")].find(holdsWords);
   data.set("decision", panel ? panel.dataset.decision : "");
   data.set("csrfmiddlewaretoken", token() || data.get("csrfmiddlewaretoken"));
   return data;
@@ -147,7 +152,8 @@ const clock = (at) => new Date(at).toTimeString().slice(0, 8);
 
 function look() {
   const idle = document.hidden || Date.now() - used > UNUSED;
-  if (page()?.hasAttribute("data-empty") && !idle) htmx.ajax("GET", location.pathname, { target: "#review", swap: "outerHTML" });
+  const isTold = told > used; // why something was refused stays until it was seen
+  if (page()?.hasAttribute("data-empty") && !idle && !isTold) htmx.ajax("GET", location.pathname, { target: "#review", swap: "outerHTML" });
 }
 
 // The diff, side by side or as one text, as this browser was last asked for.
@@ -191,15 +197,27 @@ setInterval(look, LOOK);
 document.addEventListener("click", (event) => {
   const button = event.target.closest("#card .decide > [name=decision]");
   if (!button) return;
-  const seen = Date.now() - shown >= UNSEEN;
-  if (!seen || (button.value === "approve" && leavesEditOut() && !window.confirm(WITHOUT))) event.preventDefault();
+  const seen = Date.now() - shown >= UNSEEN, left = leftBehind(button.value);
+  if (!seen || (left && !window.confirm(left))) event.preventDefault();
 }, true);
+
+// The question to ask where a decision would leave behind what was written for another.
+function leftBehind(decision) {
+  const open = card().querySelector(".panel[open]");
+  if (open && open.dataset.decision !== "edit" && (holdsWords(open) || open.querySelector(":checked"))) return LEAVES.other;
+  return differs() && (decision === "skip" || leavesEditOut()) ? LEAVES[decision] : "";
+}
+
+const holdsWords = (panel) => Boolean(panel.querySelector("input[name^='words.']")?.value.trim());
 
 // Whether approving would pass over an edit: one behind its closed panel, or any on a page that
 // approves as suggested.
 function leavesEditOut() {
+  return !card().hasAttribute("hx-post") || !card().elements.text.closest(".panel").open;
+}
+
+function differs() {
   const field = card().elements.text, plain = (text) => text.replace(/\r\n?/g, "\n").trim();
-  if (card().hasAttribute("hx-post") && field.closest(".panel").open) return false;
   return plain(field.value) !== "" && plain(field.value) !== plain(field.dataset.suggested);
 }
 
@@ -238,6 +256,7 @@ function refused(words, final) {
 document.addEventListener("htmx:afterSwap", ({ detail }) => {
   if (detail.target.id !== "review") return;
   const stays = detail.xhr.status === 422;
+  if (detail.xhr.status === 409) told = Date.now();
   const waits = page().hasAttribute("data-empty") && detail.requestConfig.verb === "get";
   unsaved = stays && unsaved;
   clearTimeout(waiting);

@@ -120,6 +120,51 @@ def test_approving_past_an_edit_is_asked_first(open_page: OpenPage, address: str
     assert decisions() == ["approve"]
 
 
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        (["e", "!", "Escape", "s"], "Skip the rewrite? Your edit of it is not kept."),
+        (["f", "tone", "a"], "Go on without it? What you wrote below is not sent."),
+        (["r", "2", "s"], "Go on without it? What you wrote below is not sent."),
+    ],
+)
+def test_a_decision_past_what_was_written_for_another_is_asked_first(
+    open_page: OpenPage, address: str, keys: list[str], told: str
+) -> None:
+    page = open_page(address)
+    asked: list[str] = []
+
+    def refuse(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", refuse)
+    *before, last = keys
+    for key in before:
+        page.keyboard.press(key) if len(key) == 1 or key == "Escape" else page.keyboard.type(key)
+    page.locator("h1").click()  # out of the panel, which stays open
+    page.keyboard.press(last)
+    page.wait_for_timeout(300)
+    assert asked == [told]
+    assert decisions() == []
+
+
+def test_words_behind_a_closed_panel_are_kept_as_its_draft(
+    open_page: OpenPage, browser: Browser, site: Site, owner: User, address: str
+) -> None:
+    page = open_page(address)
+    page.keyboard.press("f")
+    page.keyboard.type("look at the tone")
+    page.keyboard.press("Escape")
+    page.keyboard.press("t")
+    page.keyboard.press("2")
+    expect(page.get_by_text("draft saved")).to_be_visible()
+    page.wait_for_timeout(1000)
+    other = page_of(browser, site, owner, address)
+    expect(other.locator("[name='words.flag']")).to_have_value("look at the tone")
+    expect(other.locator("[name='words.reject']")).to_have_value("")
+
+
 def test_a_draft_is_there_on_another_device(
     open_page: OpenPage, browser: Browser, site: Site, owner: User, address: str
 ) -> None:
