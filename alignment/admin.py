@@ -3,12 +3,11 @@ edited; what runs wrote can only be read, and status only moves by the lifecycle
 
 from typing import Any, ClassVar
 
-from django import forms
 from django.contrib import admin
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
 from alignment import models
+from alignment.model_forms import VersionedForm
 from alignment.services import judges
 
 admin.site.site_header = admin.site.site_title = "MORA console"
@@ -57,16 +56,6 @@ class ProjectAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     search_fields = ("name", "slug")
     prepopulated_fields: ClassVar = {"slug": ("name",)}
     inlines = (MembershipInline, DimensionInline)
-
-
-class VersionedForm(forms.ModelForm):  # type: ignore[type-arg]
-    def _post_clean(self) -> None:
-        """What the service would refuse is said on the form."""
-        super()._post_clean()  # type: ignore[misc]
-        try:
-            judges.check_change(self.instance)
-        except ValidationError as error:
-            self.add_error(None, error)
 
 
 class Versioned(admin.ModelAdmin):  # type: ignore[type-arg]

@@ -11,15 +11,16 @@ from django import forms
 from django.conf import settings as console
 from django.core.exceptions import ValidationError
 
-from alignment.method.errors import MoraError
 from alignment.models import Judge, Policy, Project, Rewriter
 from alignment.services import judges
-from alignment.services.policies import check_policy
 
 TEXT = "text:"
 TEMPLATES = ("system", "template", "prompt_template", "pair_template")
 TEMPLATES_BY_NAME = ("templates", "intents")
-MODEL = '{"model": {"engine": "endpoint", "endpoint": "NAME", "model": "MODEL"}}'
+SUCH_AS = (
+    'such as {"model": {"engine": "endpoint", "endpoint": "NAME", "model": "MODEL"}}; what is left'
+    " out is filled in"
+)
 
 
 class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -39,13 +40,18 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
         told = self.fields["endpoint"].help_text
         self.fields["endpoint"] = forms.ChoiceField(choices=names, required=False, help_text=told)
 
+
+class VersionedForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A judge or a rewriter; its every change is a new version."""
+
     def _post_clean(self) -> None:
+        """What the service would refuse is said on the form."""
         super()._post_clean()  # type: ignore[misc]
-        if not self.errors:
-            try:
-                check_policy(self.instance)
-            except MoraError as error:
-                self.add_error(None, str(error))
+        try:
+            self.instance.validate_constraints()
+            judges.check_change(self.instance)
+        except ValidationError as error:
+            self.add_error(None, error)
 
 
 class IndentedField(forms.JSONField):
@@ -56,9 +62,7 @@ class IndentedField(forms.JSONField):
         return json.dumps(value, indent=2, ensure_ascii=False)
 
 
-class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A judge or a rewriter; its every change is a new version."""
-
+class SettingsForm(VersionedForm):
     settings = IndentedField(
         required=False,
         widget=forms.Textarea(attrs={"rows": 12, "class": "mono", "spellcheck": "false"}),
@@ -96,30 +100,18 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
                 settings.setdefault(group, text)
         return {**cleaned, "settings": settings}
 
-    def _post_clean(self) -> None:
-        super()._post_clean()  # type: ignore[misc]
-        try:
-            self.instance.validate_constraints()
-            judges.check_change(self.instance)
-        except ValidationError as error:
-            self.add_error(None, error)
-
 
 class JudgeForm(SettingsForm):
     class Meta:
         model = Judge
         fields = ("name", "dimension", "use", "engine", "rule", "prompt_rule", "settings")
-        help_texts = {  # noqa: RUF012
-            "settings": f"as docs/operations.md lists them, such as {MODEL}; what is left out is"
-            " filled in",
-        }
 
     def __init__(self, project: Project, *args: Any, **kwargs: Any) -> None:
         super().__init__(project, *args, **kwargs)
         self.fields["dimension"].queryset = project.dimensions.all()  # type: ignore[attr-defined]
         engines = [c for c in Judge.Engine.choices if c[0] != Judge.Engine.IMPORTED]
         self.fields["engine"] = forms.ChoiceField(choices=engines)
-        self.fields["settings"].help_text = self.Meta.help_texts["settings"]
+        self.fields["settings"].help_text = f"as docs/operations.md lists them, {SUCH_AS}"
         for name in ("dimension", "engine"):
             self.fields[name].disabled = self.instance.pk is not None
 
@@ -131,7 +123,7 @@ class RewriterForm(SettingsForm):
 
     def __init__(self, project: Project, *args: Any, **kwargs: Any) -> None:
         super().__init__(project, *args, **kwargs)
-        self.fields["settings"].help_text = f"such as {MODEL}; what is left out is filled in"
+        self.fields["settings"].help_text = SUCH_AS
 
 
 def _texts(settings: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -88,6 +88,12 @@ class Stage(models.Model):
     def source(self) -> "Stage":
         return self.reused_from or self
 
+    @property
+    def start_evaluation(self) -> "Stage":
+        """The evaluation of its run's start policy, whichever run has the rows."""
+        starts = Stage.objects.select_related("reused_from")
+        return starts.get(run=self.run_id, round=0, kind="evaluate").source
+
 
 class Chunk(models.Model):
     """A claimable part of a stage. Parts of a stage are done in order (0 before 1)."""

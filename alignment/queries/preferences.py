@@ -46,8 +46,7 @@ def _start_of(evaluation: Evaluation) -> Sampling | None:
     """What the run's start policy answered where it was evaluated."""
     if evaluation.stage is None:
         return None
-    starts = evaluation.stage.run.stages.filter(round=0, kind="evaluate")
-    start = starts.select_related("reused_from").get().source
+    start = evaluation.stage.start_evaluation
     return Sampling.objects.filter(evaluations__stage=start).first()
 
 

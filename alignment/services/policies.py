@@ -26,13 +26,6 @@ def add_policy(
     policy = Policy(
         project=project, name=name, folder=folder, endpoint=endpoint, served_as=served_as
     )
-    check_policy(policy)
-    policy.save()
-    return policy
-
-
-def check_policy(policy: Policy) -> None:
-    """Raises MoraError unless the new policy can be sampled."""
     if bool(policy.folder) == bool(policy.endpoint):
         raise MoraError("name a model's folder, or an endpoint with the name of the model there")
     try:
@@ -41,3 +34,5 @@ def check_policy(policy: Policy) -> None:
         raise MoraError("; ".join(error.messages)) from error
     if problem := policy_problem(policy):
         raise MoraError(problem)
+    policy.save()
+    return policy

@@ -22,8 +22,11 @@ def new_policy(request: Request, slug: str) -> HttpResponse:
     form = PolicyForm(project, request.POST or None)
     if request.method == "POST" and form.is_valid():
         given = {name: form.cleaned_data[name] for name in form.Meta.fields}
-        policies.add_policy(project=project, by=request.user, **given)
-        return redirect("policies", slug)
+        try:
+            policies.add_policy(project=project, by=request.user, **given)
+            return redirect("policies", slug)
+        except MoraError as error:
+            form.add_error(None, str(error))
     return _page(request, project, form, "New policy", "policies")
 
 

@@ -1,5 +1,7 @@
 """Reviewing in real browsers: several at once, interrupted, cut off, and come back."""
 
+from collections.abc import Callable
+
 import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
@@ -43,6 +45,18 @@ def edit(page: Page) -> None:
 
 def text(page: Page) -> str:
     return page.get_by_label("Edited rewrite").input_value()
+
+
+def refused(listen: Callable[..., None]) -> list[str]:
+    """The questions of a page (`page.once`, the next; `page.on`, all), answered with no."""
+    asked: list[str] = []
+
+    def refuse(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        dialog.dismiss()
+
+    listen("dialog", refuse)
+    return asked
 
 
 def test_two_browsers_at_once_never_hold_the_same_rewrite(
@@ -101,13 +115,7 @@ def test_after_a_reload_typing_goes_on_in_the_edit(open_page: OpenPage, address:
 
 def test_approving_past_an_edit_is_asked_first(open_page: OpenPage, address: str) -> None:
     page = open_page(address)
-    asked: list[str] = []
-
-    def refuse(dialog: Dialog) -> None:
-        asked.append(dialog.message)
-        dialog.dismiss()
-
-    page.once("dialog", refuse)
+    asked = refused(page.once)
     edit(page)
     page.keyboard.press("Escape")
     page.keyboard.press("a")
@@ -132,13 +140,7 @@ def test_a_decision_past_what_was_written_for_another_is_asked_first(
     open_page: OpenPage, address: str, keys: list[str], told: str
 ) -> None:
     page = open_page(address)
-    asked: list[str] = []
-
-    def refuse(dialog: Dialog) -> None:
-        asked.append(dialog.message)
-        dialog.dismiss()
-
-    page.on("dialog", refuse)
+    asked = refused(page.on)
     *before, last = keys
     for key in before:
         page.keyboard.press(key) if len(key) == 1 or key == "Escape" else page.keyboard.type(key)

@@ -30,6 +30,19 @@ NOTHING = {"rule": "flat", "spread_above": 10}
 PORTS = {"rabbitmq": 5672, "redis": 6379}
 
 
+def run_through(project: Project, by: User, workers: Workers, seconds: float = 240) -> None:
+    """A run succeeds, and no worker falls over it."""
+    run = make_run(project, by, mine=NOTHING)
+    runs.start_run(run=run, by=by)
+    wait_for_run(run, seconds)
+    assert run.status == "succeeded"
+    assert_all_alive(workers)
+
+
+def assert_all_alive(workers: Workers) -> None:
+    assert all(process.poll() is None for process in workers.running.values()), "a worker fell"
+
+
 @pytest.fixture(params=BROKERS)
 def broker(request: pytest.FixtureRequest) -> str:
     name: str = request.param
@@ -132,11 +145,7 @@ def test_work_goes_on_while_the_broker_answers_with_an_error(
     until(lambda: Worker.objects.count() == 2, 60)
     subprocess.run(["redis-cli", "-p", port, "DEL", "gpu", "cpu"], check=True)
     subprocess.run(["redis-cli", "-p", port, *trouble.split()], check=True)
-    run = make_run(sandbox, owner, mine=NOTHING)
-    runs.start_run(run=run, by=owner)
-    wait_for_run(run, 90)
-    assert run.status == "succeeded"
-    assert all(process.poll() is None for process in workers.running.values()), "a worker fell"
+    run_through(sandbox, owner, workers, 90)
 
 
 @pytest.mark.xdist_group("brokers")
@@ -147,11 +156,7 @@ def test_the_folder_of_the_broker_may_be_removed(
     workers.start()
     until(lambda: Worker.objects.count() == 2, 60)
     shutil.rmtree(tmp_path / "broker")
-    run = make_run(sandbox, owner, mine=NOTHING)
-    runs.start_run(run=run, by=owner)
-    wait_for_run(run)
-    assert run.status == "succeeded"
-    assert all(process.poll() is None for process in workers.running.values()), "a worker fell"
+    run_through(sandbox, owner, workers)
 
 
 @pytest.mark.xdist_group("brokers")
@@ -166,12 +171,9 @@ def test_half_written_files_of_the_broker_do_no_harm(
     for i, lie in enumerate(LIES):
         (tmp_path / "broker" / "messages" / f"3_lie{i}.gpu.msg").write_text(json.dumps(lie))
     workers.start()
-    run = make_run(sandbox, owner, mine=NOTHING)
-    runs.start_run(run=run, by=owner)
-    wait_for_run(run)
-    assert run.status == "succeeded"
+    run_through(sandbox, owner, workers)
     until(lambda: not list((tmp_path / "broker" / "messages").iterdir()), 10)
-    assert all(process.poll() is None for process in workers.running.values()), "a worker fell"
+    assert_all_alive(workers)
 
 
 def test_messages_appear_whole_to_who_reads_all_the_while(tmp_path: Path) -> None:

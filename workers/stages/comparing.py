@@ -22,7 +22,8 @@ def plan_comparing(
 
 def compare(job: Job, by: Judge, prompt_set: str) -> Write:
     """Have the chunk's prompts of a set judged in both orders; what to write of it."""
-    own, start = (_first_rollouts(job, s, prompt_set) for s in (job.stage, _start_of(job.stage)))
+    stages = (job.stage, job.stage.start_evaluation)
+    own, start = (_first_rollouts(job, stage, prompt_set) for stage in stages)
     shared = sorted(own.keys() & start.keys())
     asked = Prompt.objects.filter(pk__in=job.claim.items, prompt_set__name=prompt_set).count()
     lacking = {by.dimension.name: asked - len(shared)} if asked > len(shared) else {}
@@ -48,11 +49,6 @@ def compare(job: Job, by: Judge, prompt_set: str) -> Write:
         add_counts(job.stage, "not_compared", lacking)
 
     return write
-
-
-def _start_of(stage: Stage) -> Stage:
-    """The evaluation of the run's start policy."""
-    return stage.run.stages.select_related("reused_from").get(round=0, kind="evaluate").source
 
 
 def _first_rollouts(job: Job, sampled: Stage, prompt_set: str) -> dict[int, Rollout]:
