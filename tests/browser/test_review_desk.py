@@ -47,6 +47,14 @@ def text(page: Page) -> str:
     return page.get_by_label("Edited rewrite").input_value()
 
 
+def wait_for_last_draft(page: Page) -> None:
+    """Until the draft that a page sent as it was left (a beacon waits for no reply) is stored."""
+    saved_at, stored = ReviewDraft.objects.values_list("saved_at", flat=True), None
+    while stored is None or stored != saved_at.first():
+        stored = saved_at.first()
+        page.wait_for_timeout(1000)
+
+
 def refused(listen: Callable[..., None]) -> list[str]:
     """The questions of a page (`page.once`, the next; `page.on`, all), answered with no."""
     asked: list[str] = []
@@ -189,6 +197,7 @@ def test_a_newer_draft_of_another_device_is_not_written_over(
     page.keyboard.press("Escape")
     page.get_by_role("link", name="My reviews").click()
     expect(page.get_by_role("heading", name="My reviews")).to_be_visible()
+    wait_for_last_draft(page)
     better = Answer(decision="edit", text="Mend it, and say how.")
     save_draft(item=items[0], by=owner, answer=better)
     page.get_by_role("link", name="Review", exact=False).first.click()
