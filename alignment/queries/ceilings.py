@@ -262,7 +262,8 @@ def _key(judges: Iterable[Judge]) -> Key:
 def _scores(sampling_id: int, judges: Key, kind: str) -> SampledScores:
     """A finished sampling's scores never change, so they are read once."""
     rows = Judge.objects.select_related("dimension").in_bulk([pk for pk, *_ in judges])
-    scores = sampled_scores(sampling_id, [rows[pk] for pk, *_ in judges])
+    versions = [version for _, version, _ in judges]
+    scores = sampled_scores(sampling_id, [rows[pk] for pk, *_ in judges], versions)
     if not kind:
         return scores
     prompts = Prompt.objects.filter(pk__in=np.unique(scores.prompt).tolist(), kind=kind)

@@ -83,11 +83,15 @@ def asked_n(mine: Stage) -> int:
 
 
 def judges_of(mine: Stage) -> list[Judge]:
-    """The judges that the stage of mining read, in the order of its dimensions."""
-    score = Stage.objects.get(run=mine.run_id, round=mine.round, kind="score")
+    """The judges that the stage of mining read, in the order of its dimensions, each in the
+    version that scored."""
+    found = Stage.objects.filter(run=mine.run_id, round=mine.round, kind="score")
+    score = found.select_related("reused_from").get()
     named = score.config["judges"]
     judges = Judge.objects.filter(project=mine.run.project_id, name__in=named.values())
     by_name = {judge.name: judge for judge in judges.select_related("dimension")}
+    for name, version in score.source.facts.get("versions", {}).items():
+        by_name[name].version = version
     return [by_name[named[dimension]] for dimension in mine.config["dimensions"]]
 
 
@@ -96,7 +100,7 @@ def _tally(sampling_id: int, judges: Sequence[tuple[int, int, str]]) -> Tally:
     """Counts by prompt, in ascending order of prompt ids; a change of a scale is another key."""
     rows = Judge.objects.select_related("dimension").in_bulk([pk for pk, *_ in judges])
     found = [rows[pk] for pk, *_ in judges]
-    prompt, raw = raw_scores(sampling_id, found)
+    prompt, raw = raw_scores(sampling_id, found, [version for _, version, _ in judges])
     dims = tuple(judge.dimension.record for judge in found)
     return tally(dims, raw, np.unique(prompt, return_inverse=True)[1].reshape(-1))
 

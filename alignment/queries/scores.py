@@ -69,13 +69,18 @@ def evaluation_scores(evaluation: Evaluation) -> SampledScores:
     return sampled_scores(evaluation.sampling_id, judges)
 
 
-def sampled_scores(sampling_id: int, judges: Sequence[Judge]) -> SampledScores:
-    """Read a sampling's rollouts and the scores of some judges, one a dimension, in their order."""
+def sampled_scores(
+    sampling_id: int, judges: Sequence[Judge], versions: Sequence[int] = ()
+) -> SampledScores:
+    """Read a sampling's rollouts and the scores of some judges, one a dimension, in their order.
+
+    versions: the judges', whose scores are read; of none given the latest that scored.
+    """
     with connection.cursor() as cursor:
         cursor.execute(_ROLLOUTS, [sampling_id])
         columns = map(_column, cursor.fetchone(), _ROLLOUT_TYPES)
     rollout, prompt, prompt_set, parent, index, cut, tokens, refused = columns
-    raw, asked, invalid = _matrix(sampling_id, [judge.pk for judge in judges], rollout)
+    raw, asked, invalid = _matrix(sampling_id, [judge.pk for judge in judges], versions, rollout)
     return SampledScores(
         dims=tuple(judge.dimension.record for judge in judges),
         raw=raw,
@@ -91,12 +96,14 @@ def sampled_scores(sampling_id: int, judges: Sequence[Judge]) -> SampledScores:
     )
 
 
-def raw_scores(sampling_id: int, judges: Sequence[Judge]) -> tuple[Ints, Floats]:
-    """Of a sampling: its rollouts' prompt ids (R,) and the judges' raw scores (R, K)."""
+def raw_scores(
+    sampling_id: int, judges: Sequence[Judge], versions: Sequence[int]
+) -> tuple[Ints, Floats]:
+    """Of a sampling: its rollouts' prompt ids (R,) and raw scores (R, K) by judges in versions."""
     with connection.cursor() as cursor:
         cursor.execute(_PROMPTS, [sampling_id])
         rollout, prompt = map(_column, cursor.fetchone(), (">i8", ">i8"))
-    return prompt, _matrix(sampling_id, [judge.pk for judge in judges], rollout)[0]
+    return prompt, _matrix(sampling_id, [judge.pk for judge in judges], versions, rollout)[0]
 
 
 def _known(column: NDArray[Any]) -> Floats:
@@ -134,21 +141,22 @@ _SCORE_TYPES = (">i8", ">i8", ">f8", ">i4")
 
 
 def _matrix(
-    sampling_id: int, judges: Sequence[int], rollout: NDArray[Any]
+    sampling_id: int, judges: Sequence[int], versions: Sequence[int], rollout: NDArray[Any]
 ) -> tuple[Floats, Ints, Ints]:
     """Raw scores (R, K), and per judge how many were asked for and how many it could not give.
 
-    Of a judge with several versions, the latest version's. An evaluation's sampling was scored by
-    one; a round's may have been scored again by a later run that shares it.
+    An evaluation's sampling was scored by one version of a judge; a round's may have been scored
+    again, by another, in a later run that shares it.
     """
     with connection.cursor() as cursor:
         cursor.execute(_SCORES, [sampling_id, list(judges)])
         of_rollout, of_judge, values, version = map(_column, cursor.fetchone(), _SCORE_TYPES)
-    for judge in judges if len(version) and version.min() != version.max() else ():
+    for k, judge in enumerate(judges):
         own = of_judge == judge
-        latest = ~own | (version == version[own].max(initial=0))
-        of_rollout, of_judge = of_rollout[latest], of_judge[latest]
-        values, version = values[latest], version[latest]
+        read = ~own | (version == (versions[k] if versions else version[own].max(initial=0)))
+        if not read.all():
+            of_rollout, of_judge = of_rollout[read], of_judge[read]
+            values, version = values[read], version[read]
     column, row = _positions(of_judge, np.asarray(judges)), _positions(of_rollout, rollout)
     raw = np.full((len(rollout), len(judges)), np.nan)
     raw[row, column] = values

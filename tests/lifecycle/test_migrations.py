@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
-from alignment.models import Chunk, Run
+from alignment.models import Chunk, Judge, Policy, Prompt, Rollout, Run, Sampling, Score, Stage
 from tests.builders import make_run, ready_project, running_stage
 from tests.conftest import database_url
 from tests.environment import BASE
@@ -49,6 +49,29 @@ def test_a_run_in_flight_outlives_a_step_back_and_forth(owner: User, tmp_path: P
     assert list(run.stages.values_list("pk", "status", "fingerprint", "config")) == stages
     assert claims.renew(held)
     assert claims.claim(stage.pk, "host/1/1") is not None
+
+
+def test_what_was_scored_before_records_the_versions_of_its_judges(
+    owner: User, tmp_path: Path
+) -> None:
+    run = make_run(ready_project(str(tmp_path)), owner)
+    sample, score = run.stages.filter(kind__in=("sample", "score")).order_by("position")
+    Stage.objects.filter(pk=score.pk).update(status="succeeded", facts={"left_out": {}})
+    sampling = Sampling.objects.create(
+        project=run.project, stage=sample, policy=Policy.objects.get(), engine="transformers"
+    )
+    prompt = Prompt.objects.filter(prompt_set__name="mixed").first()
+    rollout = Rollout.objects.create(
+        sampling=sampling, prompt=prompt, index=0, text="t", finish_reason="stop", tokens=5
+    )
+    for judge, version in [("helpful", 1), ("helpful", 2), ("harmless", 1), ("truthful-eval", 3)]:
+        row = Judge.objects.get(name=f"sandbox-{judge}")
+        Score.objects.create(rollout=rollout, judge=row, judge_version=version, raw=1)
+    Judge.objects.exclude(name="sandbox-harmless").update(version=3)
+    call_command("migrate", "alignment", "0009", verbosity=0)
+    call_command("migrate", verbosity=0)
+    score.refresh_from_db()
+    assert score.facts == {"left_out": {}, "versions": {"sandbox-helpful": 2}}
 
 
 def test_two_consoles_that_start_at_once_both_find_the_database_migrated() -> None:

@@ -2,7 +2,9 @@
 
 from django.contrib.auth.models import User
 
-from alignment.models import Judge, Project, Score
+from alignment.models import Judge, Project, Run, Score
+from alignment.queries.replay import _tally as tallies
+from alignment.queries.replay import tally_of
 from alignment.services import runs
 from tests.builders import make_run
 from tests.conftest import Workers, wait_for_run
@@ -31,3 +33,12 @@ def test_reused_rollouts_may_be_judged_by_other_judges_and_later_versions(
     Judge.objects.filter(name="sandbox-helpful").update(version=2)
     assert go("later version") == ("reused from run first", "")
     assert scores.count() == 20 * 8 * 5
+
+    def passed(name: str) -> int:
+        mine = Run.objects.get(name=name).stages.get(kind="mine")
+        return int(tally_of(mine).c_k[:, 0].sum())
+
+    before = passed("first")
+    scores.filter(judge__name="sandbox-helpful", judge_version=2).update(raw=1)
+    tallies.cache_clear()
+    assert passed("first") == before > 0 == passed("later version")

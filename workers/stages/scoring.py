@@ -97,7 +97,11 @@ def _judges_of(job: Job, judge_names: dict[str, str], parts: range) -> list[Judg
 
 def finish(stage: Stage) -> Outcome:
     sampled = before(stage, SAMPLED_BY[stage.kind]).source
-    return Outcome(facts={"left_out": left_out(sampled, stage.config["judges"])})
+    names = stage.config["judges"]
+    versions = {
+        judge.name: judge.version for judge in store.judges(stage.run.project, names.values())
+    }
+    return Outcome(facts={"left_out": left_out(sampled, names), "versions": versions})
 
 
 def left_out(sampled: Stage, judge_names: dict[str, str]) -> dict[str, float]:
