@@ -45,12 +45,15 @@ class CeilingOut(Schema):
 
 class CompareOut(Schema):
     """`comparison`: null where nothing fits, for the reason in `problem`; `left_out`: arms with
-    other seeds; `apart`: arms of other judges, other versions of one, or other prompts."""
+    other seeds; `apart`: arms of other judges, other versions of one, or other prompts; `accepted`:
+    how many prompts the arms were trained on the rewrites of, and how many are in all of them; null
+    where those are the same."""
 
     comparison: dict[str, Any] | None
     left_out: list[str]
     apart: list[str]
     problem: str
+    accepted: dict[str, Any] | None
 
 
 @router.get("/runs/{run_id}/replay", response=ReplayOut)
@@ -101,7 +104,8 @@ def compare_arms(
     page = compare_page(project_for(request.auth, slug), {"base": base})
     found = asdict(page.comparison) if page.comparison else None
     names = {"left_out": page.left_out, "apart": page.apart}
-    return {"comparison": found, **names, "problem": page.problem}
+    accepted = asdict(page.accepted) if page.accepted else None
+    return {"comparison": found, **names, "problem": page.problem, "accepted": accepted}
 
 
 def _stage(run: Run, number: int) -> Stage:

@@ -17,6 +17,7 @@ from alignment.method.records import PromptScores
 from alignment.method.selection import share_size
 from alignment.method.statistics import TaxMatrix, alignment_tax
 from alignment.models import Evaluation, Project, Stage, Status
+from alignment.queries.accepted_prompts import AcceptedPrompts, accepted_prompts
 from alignment.queries.compare_arms import CompareArm, arms_of
 from alignment.queries.comparing import Comparison, compare
 from alignment.queries.scores import evaluation_scores
@@ -36,7 +37,8 @@ class Sweep:
 @dataclass(frozen=True, kw_only=True)
 class ComparePage:
     """choices: all arms; left_out: names of arms with other seeds; apart: of those judged otherwise
-    or on other prompts; problem: why nothing is compared, in a sentence."""
+    or on other prompts; problem: why nothing is compared, in a sentence; accepted: None where all
+    arms were trained on the same prompts."""
 
     project: Project
     choices: list[CompareArm]
@@ -51,6 +53,7 @@ class ComparePage:
     feasible: Feasibility | None
     target_problem: str
     sweep: Sweep | None
+    accepted: AcceptedPrompts | None
 
     @property
     def address(self) -> str:
@@ -98,6 +101,7 @@ def compare_page(project: Project, asked: Mapping[str, str]) -> ComparePage:
         feasible=feasible,
         target_problem=told,
         sweep=_sweep(base, shown, found),
+        accepted=accepted_prompts(shown),
     )
 
 
@@ -133,6 +137,7 @@ def _page(
         feasible=None,
         target_problem="",
         sweep=None,
+        accepted=None,
     )
 
 

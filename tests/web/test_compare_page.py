@@ -12,7 +12,18 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from alignment.method.errors import MoraError
-from alignment.models import Evaluation, Judge, Policy, Preference, Project, Rollout, Run, Sampling
+from alignment.models import (
+    Chunk,
+    Evaluation,
+    Judge,
+    Policy,
+    Preference,
+    Project,
+    Prompt,
+    Rollout,
+    Run,
+    Sampling,
+)
 from alignment.queries.compare_arms import arms_of
 from alignment.queries.compare_page import compare_page
 from alignment.queries.comparing import compare
@@ -315,6 +326,34 @@ def test_a_run_that_reused_everything_is_the_arm_that_it_reused(
     )
     text = researcher.get(reverse("results", args=[project.slug])).content.decode()
     assert text.count(">again</a>") == 2, "beside the start's and the round's evaluation"
+
+
+def test_arms_trained_on_other_prompts_say_so(
+    researcher: Client, project: Project, arms: dict[str, list[Run]]
+) -> None:
+    assert compare_page(project, {}).accepted is None
+    seeds = list(Prompt.objects.filter(prompt_set__name="mixed").order_by("pk"))
+    for name, accepted in (("safe", seeds[:4]), ("keen", seeds[1:4])):
+        for run in arms[name]:
+            stage = put(stage_of(run, "resample"), status="succeeded")
+            rewrites = [
+                Prompt.objects.create(
+                    prompt_set=seed.prompt_set,
+                    text="rewritten",
+                    key=f"{name} {run.pk} {seed.pk}",
+                    parent=seed,
+                    stage=stage,
+                )
+                for seed in accepted
+            ]
+            items = [rewrite.pk for rewrite in rewrites]
+            Chunk.objects.create(stage=stage, index=0, items=items, size=len(items))
+    found = compare_page(project, {"base": "safe"}).accepted
+    assert found is not None and (found.in_all, found.arms) == (6, {"safe": 8, "keen": 6})
+    text = researcher.get(reverse("compare", args=[project.slug])).content.decode()
+    assert "different prompts: 6 in all arms; " in text and "safe 8" in text
+    api = researcher.get(f"/api/v1/projects/{project.slug}/compare", {"base": "safe"}).json()
+    assert api["accepted"] == {"in_all": 6, "arms": {"safe": 8, "keen": 6}}
 
 
 def test_a_seed_that_a_run_reused_counts_in_its_arm(
