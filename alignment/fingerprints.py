@@ -18,7 +18,8 @@ def fingerprint_of(stage: Stage, before: list[Stage]) -> str:
     a_plan = plan.StagePlan(
         position=stage.position, round=stage.round, kind=stage.kind, config=stage.config
     )
-    inputs: dict[str, str | None] = {"before": _chain(stage, before), **_named(stage)}
+    chain = " ".join(s.fingerprint for s in inputs_of(stage, before))
+    inputs: dict[str, str | None] = {"before": chain, **_named(stage)}
     if stage.kind == "review" and stage.config["review"]["mode"] != "skip":
         inputs["run"] = str(stage.run_id)  # people decide anew in every run
     return plan.fingerprint(a_plan, inputs)
@@ -37,17 +38,17 @@ def outdated_stage(run: Run) -> Stage | None:
     return None
 
 
-def _chain(stage: Stage, before: list[Stage]) -> str:
-    """Fingerprints of the stages whose results reach this one, oldest first.
+def inputs_of(stage: Stage, before: list[Stage]) -> list[Stage]:
+    """The stages whose results reach this one, oldest first.
 
     An evaluation and the first stage of a round see only the policies trained before them; the
     others also see the earlier stages of their own round.
     """
     trained = [s for s in before if s.kind == "train" and not s.empty and not _skipped(s)]
-    chain = [s.fingerprint for s in trained[-1:]]
+    found = trained[-1:]
     if stage.kind not in ("evaluate", "sample"):
-        chain += [s.fingerprint for s in before if s.round == stage.round and s.fingerprint]
-    return " ".join(chain)
+        found += [s for s in before if s.round == stage.round and s.fingerprint]
+    return found
 
 
 def _skipped(stage: Stage) -> bool:

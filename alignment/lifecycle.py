@@ -16,11 +16,11 @@ from django.db import connection, transaction
 from django.db.models import CASCADE
 from django.db.models.functions import Now
 
-from alignment import dispatch, reviewing
+from alignment import dispatch, reuse, reviewing
 from alignment.fingerprints import fingerprint_of
 from alignment.method import plan
 from alignment.method.errors import MoraError
-from alignment.models import ENDED, Chunk, LogLine, Policy, Run, Stage, Status
+from alignment.models import ENDED, Chunk, LogLine, Run, Stage, Status
 
 S = Status
 MOVES: dict[str, frozenset[str]] = {
@@ -108,25 +108,48 @@ def advance(run: Run) -> None:
 
 
 def _start(stage: Stage, before: list[Stage]) -> None:
-    """Queue the stage, open it for review, or end it at once."""
+    """Queue the stage, open it for review, or end it at once; or leave it pending while another run
+    is at work on the same, whose rows it can use when that has ended."""
     if cause := _nothing_to_do(stage, before):
         return move(stage, S.SUCCEEDED, reason=f"skipped: {cause}")
     fingerprint = fingerprint_of(stage, before)
-    if twin := _reusable(stage, fingerprint):
-        return move(
-            stage,
-            S.SUCCEEDED,
-            fingerprint=twin.fingerprint,
-            reused_from=twin,
-            reason=f"{twin.reason}; reused" if twin.empty else f"reused from run {twin.run.name}",
-            **{name: getattr(twin, name) for name in ("facts", "total", "done", "unit", "empty")},
-        )
-    if stage.kind == "review":
-        rewrites = next(s for s in reversed(before) if s.kind == "rewrite")
-        return _open_review(stage, rewrites, fingerprint)
     with transaction.atomic():
-        move(stage, S.QUEUED, fingerprint=fingerprint)
+        _one_start_at_a_time(stage.run.project_id)
+        if other := reuse.at_work(stage, before, fingerprint):
+            return _wait_for(stage, other)
+        if twin := reuse.finished(stage, before, fingerprint):
+            return _reuse(stage, twin)
+        if stage.kind == "review":
+            rewrites = next(s for s in reversed(before) if s.kind == "rewrite")
+            return _open_review(stage, rewrites, fingerprint)
+        move(stage, S.QUEUED, fingerprint=fingerprint, reason="")
         dispatch.ring(stage)
+
+
+def _one_start_at_a_time(project_id: int) -> None:
+    """Of two runs that come to the same work at once, one does it and the other sees that."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('start'), %s)", [project_id])
+
+
+def _wait_for(stage: Stage, other: Run) -> None:
+    """Say on the pending stage what it waits for; the sweeper asks again."""
+    reason = f"waits for run {other.name}, which is at work on the same"
+    if stage.reason != reason:
+        Stage.objects.filter(pk=stage.pk, status=S.PENDING).update(reason=reason)
+        told = {"stage": stage.pk, "kind": stage.kind, "round": stage.round, "status": S.PENDING}
+        emit(stage.run_id, "stage", told)
+
+
+def _reuse(stage: Stage, twin: Stage) -> None:
+    move(
+        stage,
+        S.SUCCEEDED,
+        fingerprint=twin.fingerprint,
+        reused_from=twin,
+        reason=f"{twin.reason}; reused" if twin.empty else f"reused from run {twin.run.name}",
+        **{name: getattr(twin, name) for name in ("facts", "total", "done", "unit", "empty")},
+    )
 
 
 def _open_review(stage: Stage, rewrites: Stage, fingerprint: str) -> None:
@@ -156,28 +179,6 @@ def _nothing_to_do(stage: Stage, before: list[Stage]) -> str:
         return ""
     causes = [s.reason for s in before if s.round == stage.round and s.empty]
     return causes[0] if causes else ""
-
-
-def _reusable(stage: Stage, fingerprint: str) -> Stage | None:
-    """A finished stage of the project whose rows can be used again.
-
-    In a run that goes on from an earlier one's stage it is that run's own, up to that stage; from
-    there on there is none.
-    """
-    if (origin := stage.run.rerun_from) is not None:
-        if stage.position >= origin.position:
-            return None
-        same = origin.run.stages.select_related("run", "reused_from__run")
-        return same.get(position=stage.position).source
-    same = Stage.objects.filter(run__project=stage.run.project_id, fingerprint=fingerprint)
-    ended = same.filter(status=S.SUCCEEDED, reused_from=None).select_related("run")
-    return next((twin for twin in ended.order_by("-pk") if _is_whole(twin)), None)
-
-
-def _is_whole(stage: Stage) -> bool:
-    """Whether what a stage made beside its rows is still there: a trained policy's weights."""
-    policy = Policy.objects.filter(stage=stage).first()
-    return policy is None or policy.path.is_dir()
 
 
 def succeed(stage: Stage, **fields: Any) -> None:

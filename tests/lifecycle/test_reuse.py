@@ -1,0 +1,115 @@
+"""Runs that are at work together: one does what is the same in both, and no stage takes rows that
+were made from others than its run has."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+
+from alignment import lifecycle
+from alignment.models import Run, Stage, Status
+from tests.builders import make_run, ready_project
+from workers import sweeper
+
+S = Status
+Make = Callable[..., Run]
+
+
+@pytest.fixture
+def make(db: None, owner: User, tmp_path: Path) -> Make:
+    project = ready_project(str(tmp_path))
+    return lambda name, **changes: make_run(project, owner, name=name, **changes)
+
+
+def stage_of(run: Run, kind: str, number: int = 1) -> Stage:
+    return run.stages.get(kind=kind, round=number)
+
+
+def go(stage: Stage) -> None:
+    lifecycle.move(stage, S.RUNNING)
+
+
+def end(stage: Stage) -> None:
+    """End a stage that is at work, and hand its run on."""
+    lifecycle.succeed(stage)
+    lifecycle.advance(stage.run)
+
+
+def started(run: Run) -> Stage:
+    """The run's first stage, at work."""
+    lifecycle.advance(run)
+    stage = stage_of(run, "evaluate", 0)
+    go(stage)
+    return stage
+
+
+def test_a_stage_waits_for_the_run_that_does_the_same_and_takes_its_rows(make: Make) -> None:
+    one, two = make("one"), make("two", train={"pairs_share": 0.5})
+    evaluations = [started(run) for run in (one, two)]
+    for evaluation in evaluations:
+        end(evaluation)
+    mine, waits = stage_of(one, "sample"), stage_of(two, "sample")
+    assert (mine.status, waits.status) == (S.QUEUED, S.PENDING)
+    assert waits.reason == "waits for run one, which is at work on the same"
+    assert two.events.filter(data__status="pending", kind="stage").count() == 1
+    sweeper.advance_runs()
+    assert two.events.filter(data__status="pending", kind="stage").count() == 1, "told once"
+    go(mine)
+    end(mine)
+    sweeper.advance_runs()
+    waits.refresh_from_db()
+    assert (waits.status, waits.reused_from, waits.reason) == (
+        S.SUCCEEDED, mine, "reused from run one",
+    )  # fmt: skip
+    assert stage_of(two, "score").reason == "waits for run one, which is at work on the same"
+
+
+@pytest.mark.parametrize("ending", ["cancel", "fail"])
+def test_a_stage_that_waited_is_done_when_the_other_run_does_not_end_it(
+    make: Make, ending: str
+) -> None:
+    one, two = make("one"), make("two", train={"pairs_share": 0.5})
+    for evaluation in [started(run) for run in (one, two)]:
+        end(evaluation)
+    if ending == "cancel":
+        lifecycle.cancel(one)
+    else:
+        mine = stage_of(one, "sample")
+        go(mine)
+        lifecycle.fail(mine, "poisoned")
+    sweeper.advance_runs()
+    waited = stage_of(two, "sample")
+    assert (waited.status, waited.reason) == (S.QUEUED, "")
+
+
+def test_scores_of_another_runs_rollouts_are_not_taken_for_those_of_ones_own(make: Make) -> None:
+    one, two = make("one"), make("two", train={"pairs_share": 0.5})
+    for run in (one, two):  # both have sampled for themselves
+        for kind, number in (("evaluate", 0), ("sample", 1)):
+            stage = stage_of(run, kind, number)
+            lifecycle.move(stage, S.QUEUED, fingerprint=f"{kind} of both")
+            lifecycle.move(stage, S.RUNNING)
+            lifecycle.move(stage, S.SUCCEEDED)
+    for run in (one, two):
+        lifecycle.advance(run)
+        score = stage_of(run, "score")
+        assert (score.status, score.reused_from) == (S.QUEUED, None)
+        go(score)
+        lifecycle.move(score, S.SUCCEEDED)
+    assert stage_of(one, "score").fingerprint == stage_of(two, "score").fingerprint
+
+
+def test_of_equal_stages_the_one_that_read_the_rows_at_hand_is_taken(make: Make) -> None:
+    one, two = make("one"), make("two", train={"pairs_share": 0.5})
+    test_scores_of_another_runs_rollouts_are_not_taken_for_those_of_ones_own(
+        lambda name, **_: {"one": one, "two": two}[name]
+    )
+    three = make("three", mine={"joint_at_most": 0.2})
+    stage = stage_of(three, "evaluate", 0)
+    sampled = stage_of(three, "sample")
+    for own, kind, number in ((stage, "evaluate", 0), (sampled, "sample", 1)):
+        twin = stage_of(one, kind, number)
+        lifecycle.move(own, S.SUCCEEDED, fingerprint=twin.fingerprint, reused_from=twin)
+    lifecycle.advance(three)
+    assert stage_of(three, "score").reused_from == stage_of(one, "score"), "not the newest"
