@@ -37,8 +37,11 @@ def ring(stage: Stage) -> None:
 
 def ring_for_trial(trial: JudgeTrial) -> None:
     """Call a worker to a judge's trial once the transaction has committed."""
-    queue = "gpu" if trial.judge.model_folder else "cpu"
-    transaction.on_commit(partial(_send, "workers.try_judge", trial.pk, queue))
+    transaction.on_commit(partial(_send, "workers.try_judge", trial.pk, queue_of_trial(trial)))
+
+
+def queue_of_trial(trial: JudgeTrial) -> str:
+    return "gpu" if trial.judge.model_folder else "cpu"
 
 
 def _send(task: str, pk: int, queue: str) -> None:

@@ -21,7 +21,7 @@ def check_model(folder: Path) -> None:
     """Raise MoraError unless the folder holds a whole model in safetensors and nothing else."""
     if not (folder / "config.json").is_file():
         raise MoraError(f"{folder} holds no config.json; name a folder with a whole model.")
-    unsafe = sorted(file.name for file in folder.rglob("*") if file.suffix in UNSAFE)
+    unsafe = sorted(file.name for file in folder.rglob("*") if file.suffix.lower() in UNSAFE)
     if unsafe:
         raise MoraError(
             f"{folder} holds {', '.join(unsafe[:3])}, a format that can run code when it is read; "

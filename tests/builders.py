@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 
 from alignment.method.config import RunConfig
+from alignment.method.plan import VERSIONS
 from alignment.models import (
     Chunk,
     Dimension,
@@ -114,7 +115,9 @@ def write_weights(folder: Path, *names: str) -> None:
 def running_stage(run: Run, chunks: int, parts: int = 1) -> Stage:
     """The run's first stage, running, with open chunks of one item each."""
     stage = run.stages.order_by("position")[0]
-    Stage.objects.filter(pk=stage.pk).update(status="running", queue="gpu", total=chunks * parts)
+    Stage.objects.filter(pk=stage.pk).update(
+        status="running", queue="gpu", total=chunks * parts, version=VERSIONS[stage.kind]
+    )
     Chunk.objects.bulk_create(
         Chunk(stage=stage, part=part, index=index, items=[index], size=1)
         for part in range(parts)

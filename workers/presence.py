@@ -16,6 +16,7 @@ from django.db import Error, connection
 from django.db.models.functions import Now
 
 from alignment.models import Worker
+from alignment.services import judges
 from workers import claims, slots
 from workers.logs import stage_log
 
@@ -63,8 +64,12 @@ def _beat(worker: Any) -> None:
 
 def _look(queue: str, pool: Any) -> None:
     """Ring our own bell when there is work; it may ring once too often, as any bell may."""
-    if stage := claims.next_stage(queue):
-        pool.apply_async(current_app.tasks["workers.help"], (stage.pk,), callback=_forget)
+    for task, found in (
+        ("workers.try_judge", judges.next_trial(queue)),
+        ("workers.help", claims.next_stage(queue)),
+    ):
+        if found:
+            pool.apply_async(current_app.tasks[task], (found.pk,), callback=_forget)
 
 
 def _forget(result: Any) -> None:

@@ -26,7 +26,7 @@ _all: list["Slot"] = []
 class Slot:
     def __init__(self) -> None:
         self.busy = False
-        self.stage_id = 0
+        self.stage_id: int | None = None  # none while a trial is judged, whose lines no page shows
         self._models: dict[str, Child] = {}
         self._light: dict[str, Child] = {}
 
@@ -70,7 +70,8 @@ class Slot:
         self._models, self._light = {}, {}
 
     def _log(self, line: str) -> None:
-        stage_log.write(self.stage_id, line)
+        if self.stage_id is not None:
+            stage_log.write(self.stage_id, line)
 
 
 def _is_emptyable(child: Child, engine: str) -> bool:

@@ -24,7 +24,7 @@ from alignment.method.errors import MoraError
 from alignment.method.plan import VERSIONS
 from alignment.models import Chunk, Stage, Status
 from mora_web.embedded import reserve
-from workers import claims, presence, slots, stages, trials  # noqa: F401 (signals and tasks)
+from workers import claims, presence, slots, stages, trials  # noqa: F401 (signals)
 from workers.child import ChildDied, Stopped
 from workers.watch import Watch
 
@@ -59,6 +59,7 @@ def help_with(stage: Stage, slot: slots.Slot) -> None:
     if stage.status == Status.QUEUED:
         begin(stage)
     while not slots.stopping.is_set():
+        trials.work_off(slot, stage.queue)
         claim = claims.claim(stage.pk, f"{OWNER}/{threading.get_ident()}")
         if claim is None:
             break

@@ -1,4 +1,7 @@
-"""Judge the texts of a trial, which belong to no run: no chunks, no lease, one attempt."""
+"""Judge the texts of a trial, which belong to no run: no chunks, no lease, one attempt.
+
+Somebody waits for it on a page, so it goes before the next chunk of whatever runs are at work.
+"""
 
 import logging
 import traceback
@@ -29,10 +32,18 @@ def try_judge(trial_id: int) -> None:
         connection.close()
 
 
+def work_off(slot: slots.Slot, queue: str) -> None:
+    """Run the trials that wait for a worker of the queue."""
+    while not slots.stopping.is_set() and (waiting := judges.next_trial(queue)):
+        if trial := judges.begin_trial(waiting.pk):
+            _run(trial, slot)
+
+
 def _run(trial: JudgeTrial, slot: slots.Slot) -> None:
     def ask(spec: dict[str, Any], name: str, args: dict[str, Any]) -> Any:
         return slot.child(spec).call(name, args, stop=slots.stopping)
 
+    slot.stage_id = None
     try:
         results = [_judged(ask, trial, repeat) for repeat in range(trial.repeats)]
     except (MoraError, ChildDied) as error:

@@ -232,6 +232,11 @@ def _parsed(kind: type[Frozen], settings: Any) -> Frozen:
     if "\\u0000" in json.dumps(settings):
         raise ValidationError({"settings": "the settings hold a NUL character"})
     try:
+        json.dumps(settings, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        why = "the settings hold half of a surrogate pair, which is no character"
+        raise ValidationError({"settings": why}) from error
+    try:
         return kind.model_validate(settings)
     except Invalid as error:
         told = [f"{'.'.join(map(str, e['loc'])) or 'all'}: {e['msg']}" for e in error.errors()]

@@ -26,6 +26,7 @@ from alignment.models import (
     Status,
 )
 from alignment.permissions import require
+from alignment.services.readiness import model_problem
 
 MOST_ITEMS, MOST_TEXT, MOST_REPEATS = 2000, 100_000, 10
 LEAST_REFERENCE = 20
@@ -92,6 +93,9 @@ def keep(*, row: Kept, by: User) -> Kept:
     if isinstance(row, Judge):
         _check_kept(row)
     try:
+        row.full_clean()
+        if problem := model_problem(row):
+            raise MoraError(problem)
         save(row)
     except ValidationError as error:
         raise MoraError("; ".join(error.messages)) from error
@@ -176,6 +180,13 @@ def fit_reference(*, trial: JudgeTrial, by: User) -> Judge:
     judge.settings["reference"] = Reference.model_validate(facts).model_dump()
     save(judge)
     return judge
+
+
+def next_trial(queue: str) -> JudgeTrial | None:
+    """The oldest trial that waits for a worker of the queue."""
+    waiting = JudgeTrial.objects.filter(state=JudgeTrial.State.WAITING).select_related("judge")
+    own = (trial for trial in waiting.order_by("pk") if dispatch.queue_of_trial(trial) == queue)
+    return next(own, None)
 
 
 def begin_trial(trial_id: int) -> JudgeTrial | None:

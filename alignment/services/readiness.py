@@ -6,11 +6,13 @@ from pathlib import Path
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 
 from alignment.method.config import RunConfig
 from alignment.method.errors import MoraError
+from alignment.method.mc2 import answers_of
 from alignment.model_folders import allowed, check_model, check_template, weight_shapes
-from alignment.models import Judge, Policy, Project, Rewriter
+from alignment.models import Judge, Policy, Project, Prompt, Rewriter
 
 SANDBOX_REWRITER = "sandbox"
 COMPARISON = "comparison"  # a use of a judge, in evaluation, beside those that it is kept for
@@ -50,6 +52,35 @@ def judge_problem(judge: Judge, use: str) -> str:
             " allowed (MORA_REMOTE_CODE)"
         )
     return ""
+
+
+def mc2_problems(project: Project, config: RunConfig) -> dict[str, str]:
+    """By dimension why an MC2 judge cannot judge the policy on its evaluation set."""
+    found = {}
+    policy = project.policies.get(name=config.policy)
+    named = project.judges.filter(engine=Judge.Engine.MC2).select_related("dimension")
+    for judge in named.filter(name__in=config.evaluate.judges.values()):
+        dimension = judge.dimension.name
+        asked = config.evaluate.sets.get(dimension, config.evaluate.prompts)
+        if policy.endpoint:
+            found[dimension] = (
+                f"judge {judge.name!r} reads the policy's own probabilities, which an endpoint does"
+                " not give: use a policy with a model folder, or another judge"
+            )
+        elif not any(answers_of(p.meta) for p in seeds_of(project, asked)):
+            found[dimension] = (
+                f"judge {judge.name!r} needs prompts with true and false answers, and {asked!r} has"
+                " none: import TruthfulQA with its answer columns, and name that set for"
+                f" {dimension} (evaluate.sets)"
+            )
+    return found
+
+
+def seeds_of(project: Project, set_name: str) -> "QuerySet[Prompt]":
+    """The prompts of a set that were imported into it."""
+    return Prompt.objects.filter(
+        prompt_set__project=project, prompt_set__name=set_name, parent=None
+    )
 
 
 def rewriter_problem(project: Project, config: RunConfig) -> str:
@@ -100,6 +131,11 @@ def _settings_problem(row: Judge | Rewriter) -> str:
         row.clean()
     except ValidationError as error:
         return "; ".join(error.messages)
+    return model_problem(row)
+
+
+def model_problem(row: Judge | Rewriter) -> str:
+    """Why a judge's or rewriter's local model may not be loaded."""
     return _folder_problem(Path(row.model_folder), check_model) if row.model_folder else ""
 
 

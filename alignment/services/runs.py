@@ -13,7 +13,7 @@ from alignment.method import plan
 from alignment.method.ceiling import default_min_valid
 from alignment.method.config import MiningConfig, RunConfig
 from alignment.method.errors import MoraError
-from alignment.models import ENDED, Judge, Project, Prompt, Role, Run, Stage, Status
+from alignment.models import ENDED, Judge, Project, Role, Run, Stage, Status
 from alignment.models.judges import harm_judge
 from alignment.permissions import require
 from alignment.queries.trials import measured_noise
@@ -22,8 +22,10 @@ from alignment.services.readiness import (
     judge_problem,
     launch_problem,
     lora_problem,
+    mc2_problems,
     policy_problem,
     rewriter_problem,
+    seeds_of,
 )
 
 
@@ -149,6 +151,9 @@ def check_config(project: Project, config: RunConfig) -> None:
     named = config.evaluate.judges
     errors |= _check_judges(project, "evaluate.judges", named, Judge.Use.EVALUATION)
     errors |= _check_judges(project, "evaluate.compare", config.evaluate.compare, COMPARISON)
+    if "policy" not in errors:
+        found = mc2_problems(project, config)
+        errors = {**{f"evaluate.judges.{d}": told for d, told in found.items()}, **errors}
     for path, problem in (
         ("rewrite.rewriter", rewriter_problem(project, config)),
         ("train.launch", launch_problem(config)),
@@ -158,7 +163,7 @@ def check_config(project: Project, config: RunConfig) -> None:
     sets = {f"rounds.{i}.prompts": r.prompts for i, r in enumerate(config.rounds)}
     sets |= {f"evaluate.sets.{dim}": name for dim, name in config.evaluate.sets.items()}
     for path, name in {**sets, "evaluate.prompts": config.evaluate.prompts}.items():
-        if not _seeds(project, name).exists():
+        if not seeds_of(project, name).exists():
             errors[path] = f"no prompt set {name!r} with prompts in it; import one"
         elif path.startswith("rounds.") and name in config.evaluate.every_set:
             errors[path] = f"{name!r} is held out for evaluation, so nothing is left to mine in it"
@@ -203,12 +208,6 @@ def _check_judges(project: Project, path: str, names: dict[str, str], use: str) 
         elif problem := judge_problem(judge, use):
             errors[f"{path}.{dimension}"] = problem
     return errors
-
-
-def _seeds(project: Project, set_name: str) -> "Any":
-    return Prompt.objects.filter(
-        prompt_set__project=project, prompt_set__name=set_name, parent=None
-    )
 
 
 def warnings(project: Project, config: RunConfig) -> list[str]:

@@ -11,6 +11,7 @@ from alignment.method.errors import MoraError
 from alignment.models import Judge, JudgeTrial, Project, Rewriter, Run
 from alignment.models.judges import harm_judge
 from alignment.services import judges, readiness
+from tests.builders import write_weights
 from tests.judges.conftest import MODEL, make_judge
 
 
@@ -49,6 +50,7 @@ def test_a_change_of_settings_is_a_new_version_and_another_use_is_not(
         ("pattern", {"pattern": "a", "found": 5, "absent": 0}, "scale of helpful, 1 to 5"),
         ("pattern", {"pattern": "a", "found": 5, "absent": 5}, "would tell nothing"),
         ("reward", [], "Input should be"),
+        ("rubric", {"model": {**MODEL, "model": "j\ud800"}}, "half of a surrogate pair"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(
@@ -124,8 +126,11 @@ def trial_of(judge: Judge, raw: list[float | None]) -> JudgeTrial:
 
 
 def test_a_reward_model_gets_its_scale_once_from_a_finished_trial(
-    judged: Project, ada: User, tmp_path: Path
+    judged: Project, ada: User, settings: Settings, tmp_path: Path
 ) -> None:
+    settings.MODEL_ROOTS = [tmp_path]
+    (tmp_path / "config.json").write_text("{}")
+    write_weights(tmp_path, "score.weight")
     judge = make_judge(judged, "helpful", "reward", {"model": str(tmp_path)})
     with pytest.raises(MoraError, match="2 values are too few"):
         judges.fit_reference(trial=trial_of(judge, [1.0, 2.0, None]), by=ada)
@@ -187,3 +192,26 @@ def test_the_harmless_judge_tells_the_harm_of_prompts(judged: Project) -> None:
     harmless.prompt_rule = ""
     assert harm_judge([rubric, harmless]) is None, "a prompt's helpfulness is not its harm"
     assert any("what the request is for" in text for text in rubric.private_texts)
+
+
+@pytest.mark.parametrize("holds", ["nothing", "a pickle"])
+def test_a_judge_whose_model_may_not_be_loaded_is_not_kept(
+    judged: Project, ada: User, settings: Settings, tmp_path: Path, holds: str
+) -> None:
+    settings.MODEL_ROOTS = [tmp_path]
+    folder = tmp_path / "model"
+    if holds == "a pickle":
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        (folder / "pytorch_model.BIN").touch()
+    row = Judge(
+        project=judged,
+        dimension=judged.dimensions.get(name="helpful"),
+        name="local",
+        engine="reward",
+        settings={"model": str(folder)},
+    )
+    told = "run code when it is read" if holds == "a pickle" else "folder"
+    with pytest.raises(MoraError, match=told):
+        judges.keep(row=row, by=ada)
+    assert not Judge.objects.filter(name="local").exists()

@@ -9,15 +9,17 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from alignment import dispatch
 from alignment.method.config import MiningConfig
 from alignment.method.errors import MoraError
-from alignment.models import JudgeTrial, Project
+from alignment.models import Judge, JudgeTrial, Project
 from alignment.queries.trials import repeat_noise
 from alignment.services import judges, runs
 from tests.builders import config_of
 from tests.conftest import Workers
 from tests.endpoints import Body, Server, completion, problem
 from tests.judges.conftest import Answering, make_judge
+from workers import slots, trials
 
 
 @pytest.fixture
@@ -148,3 +150,34 @@ def test_a_run_by_the_flat_rule_takes_the_noise_that_was_measured(
     assert noise(rule="flat", spread_above=0.1) == noise(rule="capped") == {}
     judges.edit_settings(row=judge, settings={**judge.settings, "max_new_tokens": 77}, by=ada)
     assert noise(rule="flat") == {}, "another version's noise is another"
+
+
+def test_a_trial_whose_bell_was_lost_is_done(
+    judged: Project, ada: User, cpu_worker: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "ring_for_trial", lambda trial: None)
+    judge = judged.judges.get(engine="rubric")
+    trial = ended(judges.try_judge(judge=judge, items=[("p", "a")], by=ada))
+    assert trial.state == "done", trial.error
+
+
+def test_a_trial_goes_before_the_next_chunk_of_a_run(
+    judged: Project, ada: User, answering: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "ring_for_trial", lambda trial: None)
+    local = {"model": "/models/judge", "reference": None}
+    Judge.objects.filter(engine="rules", name="sandbox-helpful").update(settings=local)
+    for name, queue in (("rubric of helpful", "cpu"), ("sandbox-helpful", "gpu")):
+        trial = JudgeTrial.objects.create(
+            judge=judged.judges.get(name=name), judge_version=1, items=[("p", "a")], repeats=1
+        )
+        assert judges.next_trial(queue) == trial
+    done: list[int] = []
+
+    def run(trial: JudgeTrial, slot: slots.Slot) -> None:
+        done.append(trial.pk)
+
+    monkeypatch.setattr(trials, "_run", run)
+    trials.work_off(slots.Slot(), "cpu")
+    assert done == [JudgeTrial.objects.order_by("pk")[0].pk]
+    assert judges.next_trial("cpu") is None and judges.next_trial("gpu") is not None

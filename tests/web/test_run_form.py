@@ -10,7 +10,7 @@ from pytest_django import Settings
 
 from alignment.forms import RunForm
 from alignment.method.config import RunConfig
-from alignment.models import Judge, Policy, Project, Run
+from alignment.models import Judge, Policy, Project, Prompt, Run
 from alignment.run_values import defaults, flat, with_rounds_changed
 from alignment.services import judges
 from alignment.services.runs import BadConfig, check_config, warnings
@@ -378,3 +378,26 @@ def test_a_rule_that_is_not_as_published_is_warned_of(project: Project) -> None:
     assert warnings(project, published) == warnings(project, config_of())
     kept = warnings(project, config_of(pair={"rule": "rs_dpo"}))
     assert [w for w in kept if w.startswith("RS-DPO takes every pair over its gap")]
+
+
+def test_a_judge_of_reference_answers_needs_a_model_and_answers(
+    project: Project, settings: Settings
+) -> None:
+    settings.ENDPOINTS = {"here": Endpoint(url="http://localhost:1/v1")}
+    truthful = project.dimensions.get(name="truthful")
+    Judge.objects.create(project=project, dimension=truthful, name="mc", engine="mc2")
+    evaluate = config_of().model_dump()["evaluate"]
+    config = config_of(evaluate={**evaluate, "judges": {**evaluate["judges"], "truthful": "mc"}})
+    with pytest.raises(BadConfig) as refused:
+        check_config(project, config)
+    assert (
+        "'held-out' has none: import TruthfulQA" in refused.value.errors["evaluate.judges.truthful"]
+    )
+    Prompt.objects.filter(prompt_set__name="held-out").update(
+        meta={"Correct Answers": "yes", "Incorrect Answers": "no"}
+    )
+    check_config(project, config)
+    project.policies.update(endpoint="here", folder="")
+    with pytest.raises(BadConfig) as refused:
+        check_config(project, config)
+    assert "an endpoint does not give" in refused.value.errors["evaluate.judges.truthful"]

@@ -57,6 +57,8 @@ def plan(stage: Stage) -> None:
 def finish(stage: Stage) -> None:
     """End a stage whose chunks are all done."""
     outcome = HANDLERS[stage.kind].finish(stage)
+    if outcome.failed:
+        return lifecycle.fail(stage, outcome.failed)
     lifecycle.succeed(
         stage,
         empty=bool(outcome.empty),

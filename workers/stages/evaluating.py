@@ -27,10 +27,11 @@ def _compare_of(stage: Stage) -> dict[str, str]:
 
 
 def prompts_of(stage: Stage) -> list[Prompt]:
-    """The held-out prompts of all sets, the same ones for every policy of the run."""
+    """The held-out prompts of all sets, the same ones for every policy and every seed, since arms
+    are paired over prompts."""
     limit = stage.config["evaluate"]["limit"]
     names = dict.fromkeys(sets_of(stage).values())
-    return [p for name in names for p in sampling.seeds_of(stage, name, "held out")[:limit]]
+    return [p for name in names for p in sampling.seeds_of(stage, name)[:limit]]
 
 
 def sets_of(stage: Stage) -> dict[str, str]:
@@ -44,13 +45,13 @@ def work(job: Job) -> Write:
         return sampling.sample(job, job.stage.sampling)
     judges = job.stage.config["evaluate"]["judges"]
     sets, compare = sets_of(job.stage), _compare_of(job.stage)
-    scored = scoring.last_part(job.stage) - len(compare)
-    if job.claim.part > scored:
-        dimension, name = list(compare.items())[job.claim.part - scored - 1]
+    scored = _scored_in(job.stage)
+    if job.claim.part >= scored.stop:
+        dimension, name = list(compare.items())[job.claim.part - scored.stop]
         (by,) = store.judges(job.stage.run.project, [name])
         return comparing.compare(job, by, sets[dimension])
     own_sets = {judge: sets[dimension] for dimension, judge in judges.items()}
-    score = scoring.score(job, job.stage, judges, range(1, scored + 1), own_sets)
+    score = scoring.score(job, job.stage, judges, scored, own_sets)
     refused = refusals(job) if job.claim.part == 1 else {}
 
     def write() -> None:
@@ -60,6 +61,11 @@ def work(job: Job) -> Write:
             Rollout.objects.filter(pk__in=chosen).update(refused=declines)
 
     return write
+
+
+def _scored_in(stage: Stage) -> range:
+    """The parts that score."""
+    return range(1, scoring.last_part(stage) - len(_compare_of(stage)) + 1)
 
 
 def refusals(job: Job) -> dict[int, bool]:
@@ -81,7 +87,10 @@ def refusals(job: Job) -> dict[int, bool]:
 
 def finish(stage: Stage) -> Outcome:
     sampled = Sampling.objects.get(stage=stage)
-    judges = store.judges(stage.run.project, stage.config["evaluate"]["judges"].values())
+    names = stage.config["evaluate"]["judges"]
+    if told := scoring.unjudged(stage, stage, names, _scored_in(stage)):
+        return Outcome(failed=told)
+    judges = store.judges(stage.run.project, names.values())
     evaluation = Evaluation.objects.create(
         project=stage.run.project,
         stage=stage,
@@ -90,7 +99,7 @@ def finish(stage: Stage) -> Outcome:
         label=label_of(stage),
     )
     evaluation.judges.set(judges)
-    left_out = scoring.left_out(stage, stage.config["evaluate"]["judges"])
+    left_out = scoring.left_out(stage, names)
     return Outcome(facts={**sampling.finish(stage).facts, "left_out": left_out})
 
 

@@ -25,9 +25,11 @@ class ChunkPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a stage found. `empty` says why the stages after it have nothing to do, if so."""
+    """What a stage found. `empty` says why the stages after it have nothing to do, if so; `failed`
+    why they could not have."""
 
     empty: str = ""
+    failed: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
 
 

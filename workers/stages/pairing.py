@@ -5,8 +5,9 @@ again there, kept as rollouts of the original with those scores, and every filte
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from alignment.method.language import words
 from alignment.method.records import Dimension, Floats, PromptScores
 from alignment.method.selection import Selected, SelectionRule, implied_gap, select_pairs
 from alignment.models import Judge, Pair, Prompt, Rollout, Sampling, Stage
+from alignment.queries.stages import FILTERS
 from workers import judging, store
 from workers.stages.job import (
     ChunkPlan,
@@ -189,9 +191,33 @@ def _added(known: dict[str, int], left: Counter[str]) -> dict[str, int]:
     return {name: known.get(name, 0) + n for name, n in left.items()}
 
 
+# What to change where a filter of pairing left nothing.
+REMEDIES = {
+    "valid": "look at what the judges replied",
+    "finished": "raise sample.max_new_tokens",
+    "distinct": "raise the temperature",
+    "pairs": "raise the temperature, or sample more rollouts of each rewrite",
+    "margin": "lower pair.margin_at_least",
+    "chosen_passes": "lower the bars, or turn pair.chosen_passes off",
+    "length": "allow a larger pair.length_gap_at_most",
+}
+SAMPLE_MORE = "sample more rollouts of each rewrite"
+
+
+def _no_pair(rewrites: int, left: Mapping[str, int]) -> str:
+    """Why there is no pair: the first filter that left nothing, and what to change."""
+    told = f"no pair among the rollouts of {rewrites} rewrites"
+    names = [name for name in FILTERS if name in left]
+    for last, name in pairwise(names):
+        if left[last] and not left[name]:
+            why = f"of {left[last]:,} {FILTERS[last]} none was left by “{FILTERS[name]}”"
+            return f"{told}: {why}; {REMEDIES.get(name, SAMPLE_MORE)}"
+    return told
+
+
 def finish(stage: Stage) -> Outcome:
     pairs = stage.pairs.count()
-    empty = "" if pairs else f"no pair among the rollouts of {stage.total} rewrites"
+    empty = "" if pairs else _no_pair(stage.total, stage.facts.get("yield", {}))
     facts: dict[str, Any] = {"pairs": pairs}
     asked = stage.config["pair"]
     if asked["rule"] == "rs_dpo":

@@ -53,9 +53,10 @@ def plan_sampling(stage: Stage, prompts: list[Prompt], part: int = 0) -> list[Ch
 def round_prompts(stage: Stage) -> list[Prompt]:
     """The seeds of the round's prompt set that are not held out, up to its limit."""
     chosen = stage.config["prompts"]
-    prompts = seeds_of(stage, chosen["set"], "prompts")
+    seed = stage.config["seed"]
+    prompts = sorted(seeds_of(stage, chosen["set"]), key=lambda p: seed_of(seed, "prompts", p.key))
     names = chosen["held_out"]
-    held_out = [p.text for name in names for p in seeds_of(stage, name, "held out")]
+    held_out = [p.text for name in names for p in seeds_of(stage, name)]
     mask = held_in([p.text for p in prompts], held_out)
     kept = [p for p, inside in zip(prompts, mask, strict=True) if inside]
     stage.facts = {"held_out": len(prompts) - len(kept)}
@@ -63,12 +64,12 @@ def round_prompts(stage: Stage) -> list[Prompt]:
     return kept[: chosen["limit"]]
 
 
-def seeds_of(stage: Stage, set_name: str, use: str) -> list[Prompt]:
-    """A set's seeds in the run's seeded order."""
+def seeds_of(stage: Stage, set_name: str) -> list[Prompt]:
+    """A set's seeds, in an order that is random with respect to their texts: their keys'."""
     seeds = Prompt.objects.filter(
         prompt_set__project=stage.run.project_id, prompt_set__name=set_name, parent=None
     )
-    return sorted(seeds, key=lambda p: seed_of(stage.config["seed"], use, p.key))
+    return sorted(seeds, key=lambda p: p.key)
 
 
 def approved(stage: Stage) -> list[Prompt]:

@@ -7,9 +7,9 @@ and not with every chunk.
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from django.db.models import Count, F, Max, Q
+from django.db.models import Count, F, Max, Q, Sum
 
-from alignment.models import Judge, Rollout, Score, Stage
+from alignment.models import Chunk, Judge, Rollout, Score, Stage
 from workers import judging, store
 from workers.stages.job import ChunkPlan, Job, Outcome, Write, add_counts, before
 
@@ -98,10 +98,41 @@ def _judges_of(job: Job, judge_names: dict[str, str], parts: range) -> list[Judg
 def finish(stage: Stage) -> Outcome:
     sampled = before(stage, SAMPLED_BY[stage.kind]).source
     names = stage.config["judges"]
+    if told := unjudged(stage, sampled, names, range(last_part(stage) + 1)):
+        return Outcome(failed=told)
     versions = {
         judge.name: judge.version for judge in store.judges(stage.run.project, names.values())
     }
     return Outcome(facts={"left_out": left_out(sampled, names), "versions": versions})
+
+
+def unjudged(stage: Stage, sampled: Stage, judge_names: dict[str, str], parts: range) -> str:
+    """What to say of a judge that gave no score at all; empty where each gave one.
+
+    What it said instead is dropped and the stage's parts that score are open again, so that a
+    retry asks anew.
+    """
+    told = ""
+    for by in store.judges(stage.run.project, judge_names.values()):
+        scores = Score.objects.filter(
+            rollout__sampling__stage=sampled, judge=by, judge_version=by.version
+        )
+        first = scores.order_by("pk").first()
+        if first is None or scores.filter(raw__isnull=False).exists():
+            continue
+        told = (
+            f"judge {by.name} gave no score on any of {scores.count():,} rollouts:"
+            f" {first.reason or 'it said nothing'}; its first reply was {first.reply[:120]!r}."
+            " Correct the judge, try it on a text, and start a clone of the run; or retry, if what"
+            " it asks answers otherwise now"
+        )
+        scores.delete()
+    if told:
+        again = stage.chunks.filter(part__in=parts)
+        size = again.aggregate(size=Sum("size"))["size"]
+        again.update(state=Chunk.State.OPEN)
+        Stage.objects.filter(pk=stage.pk).update(done=F("done") - size)
+    return told
 
 
 def left_out(sampled: Stage, judge_names: dict[str, str]) -> dict[str, float]:

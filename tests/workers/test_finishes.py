@@ -1,0 +1,96 @@
+"""How stages end that found nothing to go on with, and on which prompts policies are evaluated."""
+
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+
+from alignment import lifecycle
+from alignment.models import Policy, Prompt, Rollout, Run, Sampling, Score, Stage, Status
+from tests.builders import add_prompts, make_run, ready_project
+from workers import stages
+from workers.stages import evaluating, pairing
+
+SAID = {"reply": "about a four", "reason": "the reply is not JSON"}
+
+
+@pytest.fixture
+def run(db: None, owner: User, tmp_path: Path) -> Run:
+    return make_run(ready_project(str(tmp_path)), owner)
+
+
+def scored(run: Run, **raw: float | None) -> Stage:
+    """The stage of scoring, at work, with its last chunk done: a score of each judge."""
+    sample = run.stages.get(kind="sample")
+    for status in (Status.QUEUED, Status.RUNNING, Status.SUCCEEDED):
+        lifecycle.move(sample, status)
+    sampling = Sampling.objects.create(
+        project=run.project, stage=sample, policy=Policy.objects.get(), engine="transformers"
+    )
+    prompt = Prompt.objects.filter(prompt_set__name="mixed").first()
+    rollout = Rollout.objects.create(
+        sampling=sampling, prompt=prompt, index=0, text="t", finish_reason="stop", tokens=5
+    )
+    for name, value in raw.items():
+        judge = run.project.judges.get(name=f"sandbox-{name}")
+        said = SAID if value is None else {}
+        Score.objects.create(rollout=rollout, judge=judge, judge_version=1, raw=value, **said)
+    stage = run.stages.get(kind="score")
+    lifecycle.move(stage, Status.QUEUED)
+    lifecycle.move(stage, Status.RUNNING, total=3, done=3)
+    stage.chunks.create(index=0, items=[rollout.prompt_id], size=3, state="done")
+    return stage
+
+
+def test_a_judge_that_gave_no_score_ends_its_stage_and_a_retry_asks_it_anew(run: Run) -> None:
+    stage = scored(run, helpful=None, harmless=1.0, truthful=0.0)
+    stages.finish(stage)
+    assert stage.status == Status.FAILED
+    assert "judge sandbox-helpful gave no score on any of 1 rollouts: the reply is" in stage.reason
+    assert "'about a four'" in stage.reason
+    assert sorted(Score.objects.values_list("raw", flat=True)) == [0.0, 1.0], "those are kept"
+    lifecycle.retry(run)
+    stage.refresh_from_db()
+    assert (stage.status, stage.done) == (Status.QUEUED, 0)
+    assert stage.chunks.get().state == "open"
+
+
+def test_scores_that_some_rollouts_lack_end_no_stage(run: Run) -> None:
+    stage = scored(run, helpful=2.0, harmless=0.0, truthful=0.0)
+    other = Rollout.objects.create(
+        sampling=Sampling.objects.get(), prompt=Prompt.objects.all()[0], index=1, text="u", tokens=5
+    )
+    judge = run.project.judges.get(name="sandbox-helpful")
+    Score.objects.create(rollout=other, judge=judge, judge_version=1, raw=None, **SAID)
+    stages.finish(stage)
+    assert (stage.status, stage.facts["left_out"]["sandbox-helpful"]) == (Status.SUCCEEDED, 0.5)
+    assert stage.facts["versions"] == {f"sandbox-{d}": 1 for d in ("helpful", "harmless",
+                                                                   "truthful")}  # fmt: skip
+
+
+def test_every_seed_is_evaluated_on_the_same_prompts(run: Run, owner: User) -> None:
+    add_prompts(run.project, "many", [f"How do I glaze {i} pots?" for i in range(40)])
+    evaluate = {**run.config["evaluate"], "prompts": "many", "limit": 5}
+    found = []
+    for seed in range(3):
+        one = make_run(run.project, owner, name=f"seed {seed}", seed=seed, evaluate=evaluate)
+        found.append(
+            [p.pk for p in evaluating.prompts_of(one.stages.get(kind="evaluate", round=0))]
+        )
+    assert found[0] == found[1] == found[2] and len(found[0]) == 5
+
+
+@pytest.mark.parametrize(
+    ("left", "told"),
+    [
+        ({"rollouts": 32, "valid": 32, "finished": 0, "distinct": 0},
+         ": of 32 with every score none was left by “not stopped by length”;"
+         " raise sample.max_new_tokens"),
+        ({"rollouts": 4, "valid": 4, "finished": 4, "distinct": 4, "pairs": 6, "higher": 5,
+          "margin": 0, "taken": 0}, "; lower pair.margin_at_least"),
+        ({"rollouts": 4, "pairs": 6, "higher": 6, "focus": 0}, "; sample more rollouts of each"),
+        ({}, "no pair among the rollouts of 4 rewrites"),
+    ],
+)  # fmt: skip
+def test_no_pair_is_told_with_its_cause(left: dict[str, int], told: str) -> None:
+    assert told in pairing._no_pair(4, left)
