@@ -27,6 +27,7 @@ run_pages = [
     path("cancel/", runs.cancel_run, name="cancel-run"),
     path("retry/", runs.retry_run, name="retry-run"),
     path("log.txt", runs.run_log, name="run-log"),
+    path("attempts/", runs.attempts, name="attempts"),
     path("training.csv", runs.training_csv, name="training-csv"),
 ]
 review_pages = [

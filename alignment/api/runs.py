@@ -9,11 +9,9 @@ from ninja import Query, Router, Status
 from alignment.api.access import project_for, run_for
 from alignment.api.auth import Request
 from alignment.api.pages import MOST_ID, After, Id, Limit, Page, Slug, page
+from alignment.api.row_schemas import AttemptOut, EventsOut, PairOut, RolloutOut
 from alignment.api.schemas import (
     ConfigIn,
-    EventsOut,
-    PairOut,
-    RolloutOut,
     RunIn,
     RunOut,
     RunWhole,
@@ -134,11 +132,20 @@ def list_rollouts(
     return page(rows.rollouts_of(run_for(request.auth, run_id)), after, limit)
 
 
+@router.get("/runs/{run_id}/attempts", response=Page[AttemptOut])
+def list_attempts(
+    request: Request, run_id: Id, after: After = None, limit: Limit = 50
+) -> dict[str, Any]:
+    """Every reply of the rewriter, with the acceptance checks that it passed or failed."""
+    return page(rows.attempts_of(run_for(request.auth, run_id)), after, limit)
+
+
 @router.get("/runs/{run_id}/pairs", response=Page[PairOut])
 def list_pairs(
     request: Request, run_id: Id, after: After = None, limit: Limit = 50
 ) -> dict[str, Any]:
-    """The pairs that the run trained on, with their texts."""
+    """The pairs that the run selected, with their texts; it trained on them all, or on the seeded
+    share that its configuration names."""
     return page(rows.pairs_of(run_for(request.auth, run_id)), after, limit)
 
 

@@ -7,7 +7,7 @@ from ninja import Schema
 from pydantic import ConfigDict, Field, StringConstraints
 
 from alignment.method.config import RunConfig
-from alignment.models import Evaluation, Pair, Policy, Rollout, Run, Score
+from alignment.models import Evaluation, Policy, Run
 from alignment.queries.hold_ups import hold_ups
 from alignment.queries.results import Point, PolicyRow
 
@@ -196,78 +196,6 @@ class StageOut(Schema):
     queued_at: datetime | None
     started_at: datetime | None
     ended_at: datetime | None
-
-
-class EventOut(Schema):
-    seq: int
-    kind: str
-    data: dict[str, Any]
-    at: datetime
-
-
-class EventsOut(Schema):
-    """Ask again with `after` = `next`; when `ended`, nothing more will come."""
-
-    items: list[EventOut]
-    next: int
-    ended: bool
-
-
-class ScoreOut(Schema):
-    """`raw` and `reward` are null where the judge could not score, for the `reason` given."""
-
-    dimension: str
-    judge: str
-    raw: float | None
-    reward: float | None
-    reason: str
-
-    @staticmethod
-    def resolve_dimension(score: Score) -> str:
-        return score.judge.dimension.name
-
-    @staticmethod
-    def resolve_judge(score: Score) -> str:
-        return score.judge.name
-
-
-class RolloutOut(Schema):
-    id: int
-    stage: int | None
-    prompt: int
-    index: int
-    text: str
-    tokens: int | None
-    finish_reason: str
-    seed: int | None
-    scores: list[ScoreOut]
-
-    @staticmethod
-    def resolve_stage(rollout: Rollout) -> int | None:
-        return rollout.sampling.stage_id
-
-    @staticmethod
-    def resolve_prompt(rollout: Rollout) -> int:
-        return rollout.prompt_id
-
-
-class TextOut(Schema):
-    id: int
-    text: str
-
-
-class PairOut(Schema):
-    id: int
-    stage: int
-    prompt: TextOut
-    chosen: TextOut
-    rejected: TextOut
-    margin: float
-    gaps: dict[str, float]
-
-    @staticmethod
-    def resolve_stage(pair: Pair) -> int:
-        return pair.stage_id
 
 
 def evaluation_out(row: PolicyRow) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The rows of one run as lists that can be read on from anywhere: events, rollouts, pairs.
+"""The rows of one run as lists that can be read on from anywhere.
 
 Stages may reuse another run's results, so rows are read through `stage.source`.
 """
@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.db.models.functions import Coalesce
 
-from alignment.models import Event, Pair, Rollout, Run
+from alignment.models import Event, Pair, RewriteAttempt, Rollout, Run
 
 
 def events_after(run: Run, seq: int) -> "QuerySet[Event]":
@@ -22,8 +22,14 @@ def rollouts_of(run: Run) -> "QuerySet[Rollout]":
     return found.select_related("sampling").prefetch_related("scores__judge__dimension")
 
 
+def attempts_of(run: Run) -> "QuerySet[RewriteAttempt]":
+    """What the rewriter replied in the run or in those whose rewrites it reused."""
+    found = RewriteAttempt.objects.filter(stage__in=_sources(run))
+    return found.select_related("parent", "stage").order_by("pk")
+
+
 def pairs_of(run: Run) -> "QuerySet[Pair]":
-    """The pairs that the run trained on, with their texts."""
+    """The pairs that the run selected, with their texts."""
     found = Pair.objects.filter(stage__in=_sources(run))
     return found.select_related("prompt", "chosen", "rejected")
 

@@ -14,11 +14,12 @@ from django.views.decorators.http import require_POST, require_safe
 from alignment.method.errors import MoraError
 from alignment.models import Role, Run
 from alignment.permissions import may
-from alignment.queries import runs
+from alignment.queries import rows, runs
 from alignment.services import runs as verbs
 from alignment.views.access import Request, project_for, run_for
 
 PAGE = 50
+OUTCOMES = ("accepted", "refused")
 
 
 @require_safe
@@ -82,6 +83,18 @@ def run_log(request: Request, slug: str, run_id: int) -> HttpResponse:
     response = HttpResponse(text, content_type="text/plain; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="run-{run.pk}.log"'
     return response
+
+
+@require_safe
+def attempts(request: Request, slug: str, run_id: int) -> HttpResponse:
+    """What the rewriter replied, and why it was refused or accepted."""
+    run = run_for(request, slug, run_id)
+    found, outcome = rows.attempts_of(run), request.GET.get("outcome", "")
+    if outcome in OUTCOMES:
+        found = found.filter(accepted=outcome == "accepted")
+    page = Paginator(found, PAGE).get_page(request.GET.get("page"))
+    context = {"project": run.project, "run": run, "page": page, "outcome": outcome}
+    return render(request, "attempts.html", {**context, "outcomes": OUTCOMES})
 
 
 @require_safe

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from pytest_django import Settings
 
 from alignment.models import Run
+from mora_web.endpoints import Endpoint
 from tests.api.conftest import ClientOf, assert_problem, config
 
 PROJECT, RUN = "/projects/sandbox", "/runs/{run}"
@@ -23,13 +25,15 @@ READS = [
     f"{RUN}/stages",
     f"{RUN}/events",
     f"{RUN}/rollouts",
+    f"{RUN}/attempts",
     f"{RUN}/pairs",
 ]
+MODEL = {"engine": "endpoint", "endpoint": "here", "model": "m"}
 # Address, the status for who may, and the least role.
 ADDS = {  # and to what a project has none of
     "policies": {"name": "new", "folder": "model"},
     "judges": {"name": "new", "dimension": "helpful", "engine": "rules", "rule": "refusal"},
-    "rewriters": {"name": "new", "settings": {"model": {"engine": "vllm", "model": "folder"}}},
+    "rewriters": {"name": "new", "settings": {"model": MODEL}},
 }
 WRITES = [
     *((f"{PROJECT}/{what}", 201, "researcher") for what in ADDS),
@@ -64,8 +68,15 @@ def test_reading_needs_membership(who: str, client_of: ClientOf, run: Run) -> No
 @pytest.mark.parametrize("who", ROLES)
 @pytest.mark.parametrize(("address", "allowed", "least"), WRITES)
 def test_changing_needs_a_role(
-    who: str, address: str, allowed: int, least: str, client_of: ClientOf, run: Run
+    who: str,
+    address: str,
+    allowed: int,
+    least: str,
+    client_of: ClientOf,
+    run: Run,
+    settings: Settings,
 ) -> None:
+    settings.ENDPOINTS = {"here": Endpoint(url="http://localhost:1/v1")}
     body: dict[str, Any] = {"config": config()}
     if address.endswith("/runs"):
         body["name"] = "made"

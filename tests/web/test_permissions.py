@@ -19,6 +19,7 @@ LEAST = {
     "run": Role.VIEWER,
     "run-log": Role.VIEWER,
     "training-csv": Role.VIEWER,
+    "attempts": Role.VIEWER,
     "compare": Role.VIEWER,
     "compare-csv": Role.VIEWER,
     "ceiling": Role.VIEWER,
@@ -91,7 +92,7 @@ POSTED = (
     "cancel-run",
     "retry-run",
 )
-OF_A_RUN = ("run", "run-log", "training-csv", "start-run", "cancel-run", "retry-run")
+OF_A_RUN = ("run", "run-log", "training-csv", "attempts", "start-run", "cancel-run", "retry-run")
 
 
 def names(patterns: Iterable[URLPattern | URLResolver]) -> set[str]:
