@@ -75,8 +75,7 @@ def create_sweep(
 ) -> list[Run]:
     """Pending runs that differ in the share of the pairs they train on, the largest share first.
 
-    Start the first; the others, started when its pairs are there, reuse all of its stages before
-    training. Shares are nested. Raises MoraError for a share that is none, or repeated; and what
+    They share the stages before training, whenever they are started. Shares are nested. Raises MoraError for a share that is none, or repeated; and what
     `create_run` raises, and then creates nothing.
     """
     if not shares or len(set(shares)) != len(shares) or not all(0 < s <= 1 for s in shares):
@@ -235,6 +234,11 @@ def warnings(project: Project, config: RunConfig) -> list[str]:
         found.append(
             "RS-DPO takes every pair over its gap; with `consistent` on, those that fall on a"
             " dimension are left out: turn it off for the rule as published"
+        )
+    if any(r.focus is None for r in config.rounds) and not config.pair.consistent:
+        found.append(
+            "a round that aligns all at once takes pairs that fall on no dimension; with"
+            " `consistent` off it takes others too: turn it on for simultaneous alignment"
         )
     family = {name: _family(judge) for name, judge in judges.items()}
     pairing = {family.get(name): name for name in config.judges.values()}

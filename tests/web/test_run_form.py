@@ -373,6 +373,14 @@ def test_rewrites_whose_harm_nobody_can_tell_are_warned_of(project: Project) -> 
     assert not any("added harm" in w for w in warnings(project, kept))
 
 
+def test_a_simultaneous_round_whose_pairs_may_fall_is_warned_of(project: Project) -> None:
+    for consistent, focus in ((False, None), (True, None), (False, "harmless")):
+        rounds = [{"prompts": "mixed", "focus": focus}]
+        config = config_of(rounds=rounds, pair={"consistent": consistent})
+        told = [w for w in warnings(project, config) if "aligns all at once" in w]
+        assert len(told) == (not consistent and focus is None)
+
+
 def test_a_rule_that_is_not_as_published_is_warned_of(project: Project) -> None:
     published = config_of(pair={"rule": "rs_dpo", "consistent": False})
     assert warnings(project, published) == warnings(project, config_of())
