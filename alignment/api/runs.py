@@ -51,8 +51,8 @@ def create_run(request: Request, response: HttpResponse, slug: Slug, body: RunIn
 
 @router.post("/projects/{slug}/sweeps", response={201: list[RunOut]})
 def create_sweep(request: Request, slug: Slug, body: SweepIn) -> Any:
-    """Create a run for each share of the pairs, largest first. Started at once or one after another,
-    they do everything before training once, but for the start policy's evaluation."""
+    """Create a run for each share of the pairs, largest first. Started at once or one by one, they
+    do everything before training once, but for the start policy's evaluation."""
     project = project_for(request.auth, slug, Role.RESEARCHER)
     made = runs.create_sweep(
         project=project, name=body.name, config=body.config, shares=body.shares, by=request.auth

@@ -75,8 +75,9 @@ def create_sweep(
 ) -> list[Run]:
     """Pending runs that differ in the share of the pairs they train on, the largest share first.
 
-    They share the stages before training, whenever they are started. Shares are nested. Raises MoraError for a share that is none, or repeated; and what
-    `create_run` raises, and then creates nothing.
+    They share the stages before training, whenever they are started. Shares are nested. Raises
+    MoraError for a share that is none, or repeated; and what `create_run` raises, and then creates
+    nothing.
     """
     if not shares or len(set(shares)) != len(shares) or not all(0 < s <= 1 for s in shares):
         raise MoraError("shares of the pairs are different numbers above 0 and up to 1")
