@@ -26,7 +26,7 @@ NAMES = {
     "volume": "attainable volume at {m}",
     "coverage": "coverage ratio",
     "spread": "spread",
-    "clipped": "share of scores clipped to the scale",
+    "clipped": "share of scores clipped",
 }
 
 BOTH_ORDERS = (

@@ -180,7 +180,7 @@ def test_the_share_of_clipped_scores_is_shown_by_judge(
     assert clipped["sandbox-helpful"] == pytest.approx(4 / 14 / 2)
     assert clipped["sandbox-harmless"] == 0.0
     text = researcher.get(reverse("ceiling", args=[project.slug])).content.decode()
-    assert "share of scores clipped to the scale, sandbox-helpful" in text
+    assert "share of scores clipped, sandbox-helpful" in text
     assert "sandbox-harmless" not in text and "No score was clipped" not in text
 
 
