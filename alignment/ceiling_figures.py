@@ -10,7 +10,8 @@ from typing import Any
 from alignment.figures import Plot, axis, layout, two_digits
 from alignment.method.ceiling import Curve
 from alignment.queries.ceiling_page import Shown
-from alignment.queries.ceilings import BeforeAfter, Side
+from alignment.queries.ceiling_sides import Side
+from alignment.queries.ceilings import BeforeAfter
 from alignment.queries.compare_page import Sweep
 
 SIDES = ("var(--arm-1)", "var(--arm-2)")
@@ -34,10 +35,8 @@ def pass_plot(shown: Shown, colours: Sequence[str]) -> Plot:
         else ""
     )
     half = joint.m[_half(joint)] if joint.m else 1
-    enough = joint.prompts[_half(joint)] if joint.m else 0
-    fewer = f", {enough} at m = {half}" if 0 < enough < curves.prompts else ""
-    finding = f"Pass@m over {curves.prompts} prompts{fewer}, from m = 1 to {half}: {told}; {ends}."
-    whole = _curve_layout("Pass@m")
+    finding = f"Pass@m over {_prompts(shown.side)}, from m = 1 to {half}: {told}; {ends}."
+    whole = _curve_layout("Pass@m", joint.prompts)
     whole["margin"] |= {"t": 40, "r": 12}
     whole |= {"showlegend": True, "legend": LEGEND}
     for trace in traces:
@@ -45,6 +44,14 @@ def pass_plot(shown: Shown, colours: Sequence[str]) -> Plot:
             "lines+markers"  # curves often end alike, where labels would cover each other
         )
     return Plot(figure={"data": traces, "layout": whole}, finding=finding)
+
+
+def _prompts(side: Side) -> str:
+    """Over how many prompts a side's curves are, and why not all."""
+    joint = side.curves.joint_pass_at
+    if joint.prompts == side.prompts:
+        return f"{joint.prompts} prompts"
+    return f"{joint.prompts} of {side.prompts} prompts, those with {joint.m[-1]} valid rollouts"
 
 
 def _half(curve: Curve) -> int:
@@ -62,12 +69,11 @@ def before_after_plot(found: BeforeAfter) -> Plot:
         traces.append(dashed)
         told.append(f"{side.name} {two_digits(joint.value[0])}" if joint.m else side.name)
     finding = (
-        f"Chance that a rollout passes every bar, over {found.prompts} prompts: {', '.join(told)}."
+        f"Chance that a rollout passes every bar, over {_prompts(found.before)}: {', '.join(told)}."
         " Solid: one of m rollouts passes every bar; dashed: best of m of the least reward."
     )
-    return Plot(
-        figure={"data": traces, "layout": _curve_layout("share or reward")}, finding=finding
-    )
+    whole = _curve_layout("share or reward", found.before.curves.joint_pass_at.prompts)
+    return Plot(figure={"data": traces, "layout": whole}, finding=finding)
 
 
 def _short(side: Side) -> str:
@@ -96,10 +102,15 @@ def _line(
     }
 
 
-def _curve_layout(title: str) -> dict[str, Any]:
+def _curve_layout(title: str, prompts: int) -> dict[str, Any]:
     ticks = [2**i for i in range(11)]
     whole = layout(
-        xaxis=axis("m, rollouts", type="log", tickvals=ticks, ticktext=[str(t) for t in ticks]),
+        xaxis=axis(
+            f"m, rollouts (n = {prompts} prompts)",
+            type="log",
+            tickvals=ticks,
+            ticktext=[str(t) for t in ticks],
+        ),
         yaxis=axis(title, range=[-0.02, 1.02]),
     )
     whole["margin"]["r"] = 84  # for the labels at the lines' ends
@@ -164,7 +175,13 @@ def _pass_line(shown: Shown, side: Side) -> dict[str, Any]:
 
 
 def _groups(side: Side) -> list[str]:
-    return [f"best of {g.m}" if g.m else "all rollouts" for g in side.grades]
+    """The bars' names, with the number of prompts where it is not that of all rollouts."""
+    every = side.grades[0]
+    return [
+        (f"best of {g.m}" if g.m else "all rollouts")
+        + (f" (n = {g.prompts})" if g.prompts != every.prompts else "")
+        for g in side.grades
+    ]
 
 
 def _percent(share: float) -> str:
@@ -176,10 +193,12 @@ def _grades_told(shown: Shown, side: Side, levels: Sequence[str]) -> str:
     every, best = side.grades[0], side.grades[-1]
     if every.pass_rate is None or best.pass_rate is None:
         return f"{side.name.capitalize()}: no rollout has both scores."
+    fewer = f" over {best.prompts} of them" if best.prompts != every.prompts else ""
     return (
-        f"{side.name.capitalize()}: {_percent(every.share[0])} of all rollouts have {shown.bars}"
-        f" {levels[0]} and {_percent(every.pass_rate)} pass {shown.line}; of the best of {best.m},"
-        f" {_percent(best.share[0])} and {_percent(best.pass_rate)}."
+        f"{side.name.capitalize()}, {every.prompts} prompts: {_percent(every.share[0])} of all"
+        f" rollouts have {shown.bars} {levels[0]} and {_percent(every.pass_rate)} pass"
+        f" {shown.line}; of the best of {best.m}{fewer}, {_percent(best.share[0])} and"
+        f" {_percent(best.pass_rate)}."
     )
 
 

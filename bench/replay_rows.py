@@ -1,8 +1,21 @@
 """Rows for the replay of thresholds: a round with 100,000 rollouts, three scores each."""
 
+import numpy as np
 from django.db import connection
 
-from alignment.models import Dimension, Judge, Policy, Project, PromptSet, Run, Sampling, Stage
+from alignment.method.mining import MINED, VERDICTS, mine_many, rule_of
+from alignment.models import (
+    Dimension,
+    Judge,
+    Policy,
+    Project,
+    PromptSet,
+    Run,
+    Sampling,
+    Stage,
+    Verdict,
+)
+from alignment.queries.scores import raw_scores
 
 PROMPTS, N = 6250, 16
 SCALES = {"helpful": (1.0, 5.0, 4.0), "harmless": (0.0, 1.0, 1.0), "truthful": (0.0, 1.0, 1.0)}
@@ -21,7 +34,7 @@ def make_stage() -> Stage:
         )
     run = Run.objects.create(project=project, name="replay", config={})
     configs = {
-        "sample": {},
+        "sample": {"sample": {"n": N}},
         "score": {"judges": {j.name: j.name for j in judges}},
         "mine": {"dimensions": list(SCALES), "mine": {}},
     }
@@ -42,7 +55,29 @@ def make_stage() -> Stage:
         project=project, stage=stages["sample"], policy=policy, engine="none"
     )
     _fill(PromptSet.objects.create(project=project, name="s").pk, sampling.pk, judges)
+    _mine(stages["mine"], sampling.pk, judges)
     return stages["mine"]
+
+
+def _mine(stage: Stage, sampling: int, judges: list[Judge]) -> None:
+    """The verdicts of the rule that ran."""
+    prompt, raw = raw_scores(sampling, judges, [1] * len(judges))
+    ids, at = np.unique(prompt, return_inverse=True)
+    dims = tuple(judge.dimension.record for judge in judges)
+    found = mine_many(dims, raw, at.reshape(-1), rule_of({}, list(SCALES), N))
+    Verdict.objects.bulk_create(
+        Verdict(
+            stage=stage,
+            prompt_id=pk,
+            verdict=VERDICTS[code],
+            mined=VERDICTS[code] in MINED,
+            attained=[],
+            missing=[],
+            counts={},
+            ceiling={},
+        )
+        for pk, code in zip(ids.tolist(), found.code.tolist(), strict=True)
+    )
 
 
 def _fill(prompt_set: int, sampling: int, judges: list[Judge]) -> None:

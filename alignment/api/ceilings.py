@@ -5,24 +5,28 @@ from typing import Annotated, Any, Literal
 
 from django.http import Http404
 from ninja import Query, Router, Schema
+from ninja.errors import HttpError
 
 from alignment.api.access import project_for, run_for
 from alignment.api.auth import Request
 from alignment.api.pages import Id, Slug
 from alignment.models import Run, Stage
 from alignment.queries.ceiling_arms import arms_of, fresh_for
-from alignment.queries.ceiling_page import mined_stages, parse_rule
-from alignment.queries.ceilings import before_after, mining_side
+from alignment.queries.ceiling_page import axes_of, mined_stages, parse_rule
+from alignment.queries.ceilings import before_after, mining_numbers, mining_side
 from alignment.queries.compare_page import compare_page
 from alignment.queries.replay import replay
 
 router = Router(tags=["ceiling"])
 Round = Annotated[int, Query(ge=1, le=32, description="round of the run")]
 Share = Annotated[float | None, Query(ge=0, le=1)]
+Axis = Annotated[str | None, Query(max_length=200, description="name of a dimension")]
 
 
 class ReplayOut(Schema):
-    """Verdicts of the rule that ran and of the one asked for; nothing is sampled or changed."""
+    """Verdicts of the rule that ran, as stored, and of the one asked for; nothing is sampled or
+    changed. `outdated`: prompts whose stored verdict the rule that ran would not give on the scores
+    and scales of now."""
 
     prompts: int
     before: dict[str, int]
@@ -30,15 +34,19 @@ class ReplayOut(Schema):
     mined_before: int
     mined_after: int
     changed: int
+    outdated: int
 
 
 class CeilingOut(Schema):
-    """`sample`: curves (each value is over as many of the prompts as its curve's `prompts` says at
-    that m, those with m valid rollouts) and grades of the mining sample, best of N by the first
-    dimension, whose passes are on the second; `compared`: rewrites against fresh originals, null
-    without an arm `none`."""
+    """`sample`: curves of the mining sample (each over as many of its `prompts` as the curve's own
+    `prompts` says: those with a valid rollout for every m), grades, best of N by the dimension
+    `bars`, whose passes are on `line`, and the ceiling's `numbers`, whose low counts are partly
+    luck, since prompts were mined by them: never what rewrites are compared with; `compared`:
+    rewrites against fresh originals, both over the same prompts, null without an arm `none`."""
 
     dimensions: list[str]
+    bars: str
+    line: str
     sample: dict[str, Any]
     compared: dict[str, Any] | None
 
@@ -82,18 +90,31 @@ def replay_thresholds(
 
 
 @router.get("/runs/{run_id}/ceiling", response=CeilingOut)
-def get_ceiling(request: Request, run_id: Id, round: Round = 1) -> dict[str, Any]:
-    """How far rewards reach on the round's prompts, before and after rewriting."""
+def get_ceiling(
+    request: Request, run_id: Id, round: Round = 1, bars: Axis = None, line: Axis = None
+) -> dict[str, Any]:
+    """How far rewards reach on the round's prompts, before and after rewriting. What is not given
+    is the page's choice: helpful and harmless, else the first dimensions, never the same twice."""
     stage = _stage(run_for(request.auth, run_id), round)
-    names = stage.config["dimensions"]
-    line = min(1, len(names) - 1)
-    side, _ = mining_side(stage, 0, line)
+    names: list[str] = stage.config["dimensions"]
+    for asked in (bars, line):
+        if asked is not None and asked not in names:
+            known = ", ".join(names)
+            raise HttpError(422, f"the round has no dimension {asked!r}; it has {known}")
+    bars, line = axes_of(names, bars, line)
+    at = names.index(bars), names.index(line)
+    side, _ = mining_side(stage, *at)
     arms = arms_of(stage)
     own = next((a for a in arms if a.run_id == stage.run_id and a.strategy != "none"), None)
     fresh = fresh_for(arms, own)
-    found = before_after(stage, arms, own, fresh, 0, line) if own and fresh else None
-    compared = asdict(found) if found else None
-    return {"dimensions": names, "sample": asdict(side), "compared": compared}
+    found = before_after(stage, arms, own, fresh, *at) if own and fresh else None
+    return {
+        "dimensions": names,
+        "bars": bars,
+        "line": line,
+        "sample": {**asdict(side), "numbers": asdict(mining_numbers(stage))},
+        "compared": asdict(found) if found else None,
+    }
 
 
 @router.get("/projects/{slug}/compare", response=CompareOut)

@@ -20,8 +20,10 @@ from alignment.method.ceiling import (
     pass_at,
     reward_variance,
 )
+from alignment.method.mining import tally
 from alignment.method.pareto import hypervolume
 from alignment.method.records import Bools, Dimension, Floats, Ints, PromptScores
+from alignment.method.resampling import parent_means
 
 SUBSETS = 128
 MOST_VOLUMES = 20_000
@@ -30,20 +32,19 @@ LEVELS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class MeanCurve(Curve):
-    """A mean over prompts by m. prompts: how many have m valid rollouts, which each is over."""
+    """A mean over the same prompts at every m. prompts: how many they are."""
 
-    prompts: tuple[int, ...]
+    prompts: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class SetCurves:
-    """Mean Pass@m over the prompts with m valid rollouts, per dimension and jointly, and the mean
-    best-of-m of min_k r_k. `prompts`: how many have a rollout that is valid on all dimensions."""
+    """Mean Pass@m per dimension and jointly, and the mean best-of-m of min_k r_k, all over the
+    same prompts."""
 
     pass_at: tuple[MeanCurve, ...]
     joint_pass_at: MeanCurve
     joint_attainment: MeanCurve
-    prompts: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,47 +82,57 @@ class GradeShares:
     prompts: int
 
 
-def set_curves(dims: tuple[Dimension, ...], raw: Floats, prompt: Ints) -> SetCurves:
-    """The curves of a set from raw scores (R, K) grouped by prompt (R,)."""
+def most_have(n: Ints, m: int) -> bool:
+    """Whether at least half of the prompts with a rollout, of n (P,) valid ones each, have m;
+    False where none has one."""
+    return bool(0 < (n > 0).sum() <= 2 * (n >= m).sum())
+
+
+def common_m(n: Ints) -> int:
+    """How far a curve over prompts of n (P,) valid rollouts goes: to the largest of `curve_sizes`
+    that at least half of the prompts with a rollout have; 0 where none has one."""
+    return max((m for m in curve_sizes(int(n.max(initial=0))) if most_have(n, m)), default=0)
+
+
+def set_curves(dims: tuple[Dimension, ...], raw: Floats, prompt: Ints, *, m: int) -> SetCurves:
+    """The curves up to m, from raw scores (R, K) grouped by prompt (R,), of the prompts with m
+    rollouts that are valid on every dimension."""
     scores = PromptScores(dims=dims, raw=raw)
-    size = int(prompt.max(initial=-1)) + 1
-    per_k = [
-        mean_pass_curve(
-            np.bincount(prompt[scores.valid[:, k]], minlength=size),
-            np.bincount(prompt[scores.passed[:, k]], minlength=size),
-        )
-        for k in range(len(dims))
-    ]
     joint = scores.jointly_valid
-    n_J = np.bincount(prompt[joint], minlength=size)
-    every = joint & scores.passed.all(axis=1)
-    least = scores.rewards[joint].min(axis=1) if joint.any() else np.empty(0)
+    n_J = np.bincount(prompt[joint], minlength=int(prompt.max(initial=-1)) + 1)
+    has_m = n_J >= max(1, m)
+    kept = has_m[prompt]
+
+    def passing(valid: Bools, passed: Bools) -> MeanCurve:
+        n, c = (np.bincount(prompt[rows], minlength=len(n_J)) for rows in (valid, valid & passed))
+        return mean_pass_curve(n[has_m], c[has_m], m)
+
+    least = scores.rewards[joint & kept].min(axis=1)
     return SetCurves(
-        pass_at=tuple(per_k),
-        joint_pass_at=mean_pass_curve(n_J, np.bincount(prompt[every], minlength=size)),
-        joint_attainment=mean_best_of_curve(least, prompt[joint]),
-        prompts=int((n_J > 0).sum()),
+        pass_at=tuple(
+            passing(valid, passed)
+            for valid, passed in zip(scores.valid.T, scores.passed.T, strict=True)
+        ),
+        joint_pass_at=passing(joint, np.asarray(scores.passed.all(axis=1))),
+        joint_attainment=mean_best_of_curve(least, prompt[joint & kept], m),
     )
 
 
-def mean_pass_curve(n: Ints, c: Ints) -> MeanCurve:
-    """Mean Pass@m over prompts with n_i rollouts of which c_i pass, over those with n_i >= m."""
+def mean_pass_curve(n: Ints, c: Ints, m: int) -> MeanCurve:
+    """Mean Pass@1 to Pass@m over prompts with n_i >= m rollouts of which c_i pass."""
     kinds, times = np.unique(np.stack([n, c], axis=1), axis=0, return_counts=True)
-    found = [(int(a), int(b), int(t)) for (a, b), t in zip(kinds, times, strict=True) if a]
-    sizes = curve_sizes(max((a for a, _, _ in found), default=0))
-    prompts = tuple(sum(t for a, _, t in found if a >= m) for m in sizes)
-    sums = [sum(pass_at(a, b, m) * t for a, b, t in found if a >= m) for m in sizes]
-    values = tuple(total / count for total, count in zip(sums, prompts, strict=True))
-    return MeanCurve(m=sizes, value=values, prompts=prompts)
+    found = [(int(a), int(b), int(t)) for (a, b), t in zip(kinds, times, strict=True)]
+    sizes = curve_sizes(m) if found else ()
+    sums = (sum(pass_at(a, b, size) * t for a, b, t in found) for size in sizes)
+    return MeanCurve(m=sizes, value=tuple(total / len(n) for total in sums), prompts=len(n))
 
 
-def mean_best_of_curve(values: Floats, prompt: Ints) -> MeanCurve:
-    """Mean best-of-m over prompts of values (R,) grouped by prompt (R,), over those with m."""
+def mean_best_of_curve(values: Floats, prompt: Ints, m: int) -> MeanCurve:
+    """Mean best-of-1 to best-of-m over prompts of m or more values (R,) grouped by prompt (R,)."""
     groups = [values[rows] for rows in rows_by_prompt(prompt)]
-    sizes = curve_sizes(max(map(len, groups), default=0))
-    means = [float(np.mean([best_of(g, m) for g in groups if len(g) >= m])) for m in sizes]
-    prompts = tuple(sum(len(g) >= m for g in groups) for m in sizes)
-    return MeanCurve(m=sizes, value=tuple(means), prompts=prompts)
+    sizes = curve_sizes(m) if groups else ()
+    means = tuple(float(np.mean([best_of(g, size) for g in groups])) for size in sizes)
+    return MeanCurve(m=sizes, value=means, prompts=len(groups))
 
 
 def prompt_numbers(
@@ -158,6 +169,19 @@ def prompt_numbers(
         if pooled is not None:
             columns["coverage"][p] = _number(coverage_ratio(volume, pooled[p]))
     return PromptNumbers(m=m, **columns)
+
+
+def prompt_spreads(dims: tuple[Dimension, ...], raw: Floats, prompt: Ints) -> Floats:
+    """Spread (P, K) of the rewards of each prompt's jointly valid rollouts, NaN below two."""
+    counted = tally(dims, raw, prompt)
+    return np.where(counted.n_J[:, None] < 2, np.nan, counted.spread)
+
+
+def clipped_shares(dims: tuple[Dimension, ...], raw: Floats, prompt: Ints) -> Floats:
+    """Share (P, K) of each prompt's valid scores that lie outside their scale, NaN without any."""
+    low, high = ([getattr(d, end) for d in dims] for end in ("scale_low", "scale_high"))
+    outside = np.where(np.isfinite(raw), (raw < low) | (raw > high), np.nan)
+    return parent_means(outside, prompt)
 
 
 def pooled_volume(arms: Sequence[Floats]) -> float | None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from django.db.models import QuerySet
 
-from alignment.models import PooledVolume, Stage, Status
+from alignment.models import Judge, PooledVolume, Score, Stage, Status
+from alignment.queries.replay import judges_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,22 +25,29 @@ class Arm:
 
 
 def arms_of(mine: Stage) -> list[Arm]:
-    """The finished arms that mined the same, oldest run first."""
+    """The finished arms that mined the same, oldest run first, whose rollouts have scores by the
+    judges of that mining in their versions."""
+    judges = judges_of(mine)
     found = []
     for stage in _same(mine).select_related("run").order_by("run_id", "round"):
         own = {s.kind: s for s in stage.run.stages.filter(round=stage.round)}
         rescore, resample = own["rescore"], own["resample"]
         if rescore.status == Status.SUCCEEDED and rescore.fingerprint:
-            found.append(
-                Arm(
-                    name=stage.run.name,
-                    strategy=own["rewrite"].config["rewrite"]["strategy"],
-                    run_id=stage.run_id,
-                    sampling_id=resample.source.sampling.pk,
-                    n=resample.config["sample"]["n"],
-                )
+            arm = Arm(
+                name=stage.run.name,
+                strategy=own["rewrite"].config["rewrite"]["strategy"],
+                run_id=stage.run_id,
+                sampling_id=resample.source.sampling.pk,
+                n=resample.config["sample"]["n"],
             )
+            if _is_judged(arm, judges):
+                found.append(arm)
     return found
+
+
+def _is_judged(arm: Arm, judges: Iterable[Judge]) -> bool:
+    scores = Score.objects.filter(rollout__sampling=arm.sampling_id)
+    return all(scores.filter(judge=j.pk, judge_version=j.version).exists() for j in judges)
 
 
 def _same(mine: Stage) -> "QuerySet[Stage]":

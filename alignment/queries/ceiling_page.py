@@ -4,7 +4,7 @@ curves and grades, and its rewrites against fresh originals where an arm `none` 
 Curves and numbers are computed in `queries.ceilings`, verdicts in `queries.replay`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -16,12 +16,13 @@ from alignment.method.errors import MoraError
 from alignment.method.mining import MiningRule, rule_of
 from alignment.models import Project, Stage, Status
 from alignment.queries.ceiling_arms import Arm, arms_of, fresh_for
+from alignment.queries.ceiling_sides import SIZES, Side
 from alignment.queries.ceilings import (
-    SIZES,
     BeforeAfter,
-    Side,
+    MiningNumbers,
     before_after,
     kinds_of,
+    mining_numbers,
     mining_side,
 )
 from alignment.queries.replay import Replay, asked_n, replay
@@ -45,18 +46,29 @@ class Shown:
     errors: list[str]
     replay: Replay | None
     side: Side
+    numbers: MiningNumbers
     levels: tuple[str, ...]
     compared: BeforeAfter | None
     baseline: Arm | None
     missing: str
 
     @property
+    def sides(self) -> list[Side]:
+        """Originals and rewrites where they are compared, else the mining sample."""
+        return [self.compared.before, self.compared.after] if self.compared else [self.side]
+
+    @property
     def small(self) -> str:
-        """Which N of the grades the rollouts do not allow, as a sentence; else empty."""
-        lost = [str(n) for n in SIZES if n > self.side.n]
-        if not lost:
-            return ""
-        return f"N = {' and '.join(lost)} would need more than the {self.side.n} rollouts sampled."
+        """Which N of the grades the rollouts do not allow, in sentences; else empty."""
+        side = self.sides[0]
+        lost = [size for size in SIZES if size > side.n]
+        rare = {size for size in SIZES if size <= side.n} - {grade.m for grade in side.grades}
+        told = []
+        if rare:
+            told.append(f"Too few prompts have valid rollouts for N = {_and(sorted(rare))}.")
+        if lost:
+            told.append(f"N = {_and(lost)} would need more than the {side.n} rollouts sampled.")
+        return " ".join(told)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +88,10 @@ class CeilingPage:
         axes = {"bars": self.shown.bars, "line": self.shown.line}
         rule = {k: v for k, v in self.shown.rule.items() if v not in (None, "")}
         return urlencode({**chosen, **axes, **rule})
+
+
+def _and(sizes: Sequence[int]) -> str:
+    return " and ".join(map(str, sizes))
 
 
 def ceiling_page(project: Project, asked: Mapping[str, str]) -> CeilingPage:
@@ -114,9 +130,7 @@ def parse_rule(asked: Mapping[str, Any], mine: Stage) -> MiningRule:
 
 def _shown(stage: Stage, asked: Mapping[str, str]) -> Shown:
     names: list[str] = stage.config["dimensions"]
-    bars = _chosen(asked.get("bars"), names, "helpful")
-    rest = [name for name in names if name != bars] or names
-    line = _chosen(asked.get("line"), rest, "harmless")
+    bars, line = axes_of(names, asked.get("bars"), asked.get("line"))
     kinds = kinds_of(stage)
     kind = asked.get("kind", "") if asked.get("kind") in kinds else ""
     at = names.index(bars), names.index(line)
@@ -135,11 +149,20 @@ def _shown(stage: Stage, asked: Mapping[str, str]) -> Shown:
         errors=errors,
         replay=replayed,
         side=side,
+        numbers=mining_numbers(stage, kind),
         levels=levels,
         compared=compared,
         baseline=baseline,
         missing=missing,
     )
+
+
+def axes_of(names: list[str], bars: str | None, line: str | None) -> tuple[str, str]:
+    """The dimensions of the bars and of the line: those asked for, else helpful and harmless, else
+    the first ones. Where there are two they are not the same."""
+    bars = _chosen(bars, names, "helpful")
+    rest = [name for name in names if name != bars] or names
+    return bars, _chosen(line, rest, "harmless")
 
 
 def _chosen(asked: str | None, names: list[str], usual: str) -> str:
@@ -163,7 +186,9 @@ def _compared(
     own = next((arm for arm in arms if arm.run_id == stage.run_id), None)
     fresh = fresh_for(arms, own)
     if own is None:
-        return None, fresh, "The rewrites of this round have not been sampled and judged."
+        return None, fresh, (
+            "The rewrites of this round have not been sampled and judged as its prompts were."
+        )  # fmt: skip
     if own.strategy == "none":
         return None, fresh, (
             "This run keeps the original prompts (strategy none): it is what the rewrites of"
@@ -181,7 +206,7 @@ def _compared(
             " prompts were mined by makes the originals look worse than they are."
         )  # fmt: skip
     found = before_after(stage, arms, own, fresh, *at, kind)
-    return found, fresh, "" if found else "No prompt of this choice was sampled on both sides."
+    return found, fresh, "" if found else "No prompt of this choice was judged on both sides."
 
 
 def rows_of(page: CeilingPage) -> Iterator[tuple[Any, ...]]:
@@ -193,6 +218,9 @@ def rows_of(page: CeilingPage) -> Iterator[tuple[Any, ...]]:
         for which, counts in (("as run", shown.replay.before), ("replayed", shown.replay.after)):
             for verdict, n in counts.items():
                 yield "verdicts", which, verdict, "", n, shown.replay.prompts
+    for number in (*shown.numbers.numbers, *shown.numbers.clipped):
+        mean = number.mean
+        yield "mining numbers", number.of, number.name, shown.numbers.m, mean.value, mean.n
     sides = [shown.side]
     if shown.compared:
         sides += [shown.compared.before, shown.compared.after]
@@ -207,11 +235,11 @@ def _side_rows(side: Side, shown: Shown) -> Iterator[tuple[Any, ...]]:
     curves = dict(zip(shown.dimensions, side.curves.pass_at, strict=True))
     curves |= {"all": side.curves.joint_pass_at}
     for name, curve in curves.items():
-        for m, value, n in zip(curve.m, curve.value, curve.prompts, strict=True):
-            yield "pass at m", side.name, name, m, value, n
+        for m, value in zip(curve.m, curve.value, strict=True):
+            yield "pass at m", side.name, name, m, value, curve.prompts
     attained = side.curves.joint_attainment
-    for m, value, n in zip(attained.m, attained.value, attained.prompts, strict=True):
-        yield "best of m, least dimension", side.name, "reward", m, value, n
+    for m, value in zip(attained.m, attained.value, strict=True):
+        yield "best of m, least dimension", side.name, "reward", m, value, attained.prompts
     for grades in side.grades:
         at = f"best of {grades.m}" if grades.m else "all rollouts"
         for level, share in zip(shown.levels, grades.share, strict=False):
@@ -219,3 +247,5 @@ def _side_rows(side: Side, shown: Shown) -> Iterator[tuple[Any, ...]]:
         yield "grades", side.name, f"{shown.line} passes", at, grades.pass_rate, grades.prompts
     for found in side.levels:
         yield "levels", side.name, f"{shown.bars} {found.name}", "mean", found.mean, found.n
+    refused = side.refusal_rate
+    yield "refusals", side.name, "declines", "all rollouts", refused.value, refused.n

@@ -1,7 +1,8 @@
 """Mining thresholds replayed on stored scores: what another rule would have said of a round.
 
-No worker and no GPU takes part. What the rules need of the scores is counted once per finished
-sampling and kept, so a change of thresholds is a few comparisons per prompt.
+What the rule that ran said is read from its verdicts; every prompt that has one counts. No worker
+and no GPU takes part. What the rules need of the scores is counted once per finished sampling and
+kept, so a change of thresholds is a few comparisons per prompt.
 """
 
 from collections import Counter
@@ -17,19 +18,20 @@ from alignment.method.mining import (
     VERDICTS,
     MiningRule,
     Tally,
-    Verdicts,
     decide,
     rule_of,
     tally,
 )
-from alignment.models import Judge, Stage, Status
+from alignment.method.records import Ints
+from alignment.models import Judge, Stage, Status, Verdict
 from alignment.queries.scores import raw_scores
 
 
 @dataclass(frozen=True, kw_only=True)
 class Replay:
     """Verdicts on the prompts of a round by the rule that ran and by another, in the order of
-    VERDICTS; mined: how many each would rewrite; changed: prompts with another verdict."""
+    VERDICTS; mined: how many each would rewrite; changed: prompts with another verdict.
+    outdated: prompts whose verdict the rule that ran would not give on what is stored now."""
 
     prompts: int
     before: dict[str, int]
@@ -37,6 +39,7 @@ class Replay:
     mined_before: int
     mined_after: int
     changed: int
+    outdated: int
 
 
 def replay(stage: Stage, rule: MiningRule) -> Replay:
@@ -46,29 +49,32 @@ def replay(stage: Stage, rule: MiningRule) -> Replay:
     """
     if stage.status != Status.SUCCEEDED or not stage.fingerprint:
         raise MoraError("this round's scores are not complete; wait until mining has ended")
-    counted = tally_of(stage)
+    stored = _verdicts(stage.source.pk)[1]
     settings, names = stage.config["mine"], stage.config["dimensions"]
-    ran = decide(counted, rule_of(settings, names, asked_n(stage)))
+    counted = tally_of(stage)
     try:
-        asked = decide(counted, rule)
+        ran = decide(counted, rule_of(settings, names, asked_n(stage))).code
+        asked = decide(counted, rule).code
     except ValueError as error:
         raise MoraError(str(error)) from error
     return Replay(
-        prompts=len(counted.n),
-        before=_counts(ran),
+        prompts=len(stored),
+        before=_counts(stored),
         after=_counts(asked),
-        mined_before=_mined(ran),
+        mined_before=_mined(stored),
         mined_after=_mined(asked),
-        changed=int((ran.code != asked.code).sum()),
+        changed=int((stored != asked).sum()),
+        outdated=int((stored != ran).sum()),
     )
 
 
 def tally_of(stage: Stage) -> Tally:
-    """The counts of a finished stage of mining, on the scores of its round's judges."""
+    """The counts of a finished stage of mining, on the scores of its round's judges, by prompt that
+    has a verdict; one without rollouts has counts of 0."""
     sample = sample_of(stage)
     judges = judges_of(stage)
     key = tuple((j.pk, j.version, repr(j.dimension.record)) for j in judges)
-    return _tally(sample.sampling.pk, key)
+    return _tally(stage.source.pk, sample.sampling.pk, key)
 
 
 def sample_of(mine: Stage) -> Stage:
@@ -96,19 +102,30 @@ def judges_of(mine: Stage) -> list[Judge]:
 
 
 @lru_cache(maxsize=8)
-def _tally(sampling_id: int, judges: Sequence[tuple[int, int, str]]) -> Tally:
+def _verdicts(mine_id: int) -> tuple[Ints, Ints]:
+    """Of a finished stage of mining: the ids (P,) of its prompts, ascending, and its verdicts on
+    them as indices into VERDICTS."""
+    rows = Verdict.objects.filter(stage=mine_id).order_by("prompt_id")
+    found = [(pk, VERDICTS.index(name)) for pk, name in rows.values_list("prompt_id", "verdict")]
+    prompts, code = np.array(found, dtype=np.int64).reshape(-1, 2).T
+    return prompts, code
+
+
+@lru_cache(maxsize=8)
+def _tally(mine_id: int, sampling_id: int, judges: Sequence[tuple[int, int, str]]) -> Tally:
     """Counts by prompt, in ascending order of prompt ids; a change of a scale is another key."""
     rows = Judge.objects.select_related("dimension").in_bulk([pk for pk, *_ in judges])
     found = [rows[pk] for pk, *_ in judges]
     prompt, raw = raw_scores(sampling_id, found, [version for _, version, _ in judges])
     dims = tuple(judge.dimension.record for judge in found)
-    return tally(dims, raw, np.unique(prompt, return_inverse=True)[1].reshape(-1))
+    prompts, _ = _verdicts(mine_id)
+    return tally(dims, raw, np.searchsorted(prompts, prompt), prompts=len(prompts))
 
 
-def _counts(verdicts: Verdicts) -> dict[str, int]:
-    found = Counter(verdicts.code.tolist())
+def _counts(code: Ints) -> dict[str, int]:
+    found = Counter(code.tolist())
     return {name: found[i] for i, name in enumerate(VERDICTS)}
 
 
-def _mined(verdicts: Verdicts) -> int:
-    return int(np.isin(verdicts.code, [VERDICTS.index(name) for name in MINED]).sum())
+def _mined(code: Ints) -> int:
+    return int(np.isin(code, [VERDICTS.index(name) for name in MINED]).sum())

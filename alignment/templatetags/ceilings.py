@@ -7,15 +7,17 @@ from django import template
 from alignment import ceiling_figures
 from alignment.figures import Plot
 from alignment.method.resampling import Estimate
+from alignment.method.set_ceiling import MeanCurve
 from alignment.method.statistics import WinRate
 from alignment.queries.ceiling_page import Shown
-from alignment.queries.ceilings import BeforeAfter, Level, Side
+from alignment.queries.ceiling_sides import Level
+from alignment.queries.ceilings import BeforeAfter, MiningNumbers, Number
 from alignment.queries.compare_page import ComparePage, Sweep
 from alignment.queries.replay import Replay
 from alignment.templatetags.console import colour_of
 
 register = template.Library()
-Cell = tuple[float, int] | None  # a mean over prompts and how many; None where none has enough
+CurveRow = tuple[str, list[float], int]  # what it is of, its values, over how many prompts
 NAMES = {
     "joint_pass_rate": "rollouts that pass every bar",
     "joint_pass_at": "Pass@{m}, every bar",
@@ -23,6 +25,8 @@ NAMES = {
     "reward_variance": "reward-dimension variance",
     "volume": "attainable volume at {m}",
     "coverage": "coverage ratio",
+    "spread": "spread",
+    "clipped": "share of scores clipped",
 }
 
 BOTH_ORDERS = (
@@ -43,7 +47,7 @@ def pass_plot(shown: Shown) -> Plot:
 
 @register.simple_tag
 def grades_plot(shown: Shown) -> Plot:
-    return ceiling_figures.grades_plot(shown, sides(shown), shown.levels)
+    return ceiling_figures.grades_plot(shown, shown.sides, shown.levels)
 
 
 @register.simple_tag
@@ -57,34 +61,52 @@ def levels_plot(shown: Shown) -> Plot:
     return ceiling_figures.levels_plot(shown, shown.compared)
 
 
-@register.filter
-def sides(shown: Shown) -> list[Side]:
-    """Originals and rewrites where they are compared, else the mining sample."""
-    return [shown.compared.before, shown.compared.after] if shown.compared else [shown.side]
+@register.simple_tag
+def curve_table(shown: Shown) -> tuple[tuple[int, ...], list[CurveRow]]:
+    """The sizes and rows of the mining sample's curves: Pass@m per dimension and jointly, and the
+    best of the least reward."""
+    curves = shown.side.curves
+    named = zip(shown.dimensions, curves.pass_at, strict=True)
+    rows = [
+        *(_curve_row(f"Pass@m, {name}", curve) for name, curve in named),
+        _curve_row("Pass@m, all at once", curves.joint_pass_at),
+        _curve_row("best of m, least dimension's reward", curves.joint_attainment),
+    ]
+    return curves.joint_pass_at.m, rows
 
 
 @register.simple_tag
-def curve_table(shown: Shown, side: Side) -> tuple[list[int], list[tuple[str, list[Cell]]]]:
-    """The sizes and rows of the curves' table: Pass@m per dimension and jointly, and the least
-    reward's best, each with how many prompts it is over."""
-    curves, least = side.curves, side.curves.joint_attainment
-    named = zip(shown.dimensions, curves.pass_at, strict=True)
-    rows = [
-        *((f"Pass@m, {name}", curve) for name, curve in named),
-        ("Pass@m, all at once", curves.joint_pass_at),
-        ("best of m, least dimension's reward", least),
+def pair_table(found: BeforeAfter) -> tuple[tuple[int, ...], list[CurveRow]]:
+    """The sizes and rows of the curves before and after."""
+    sides = (("originals", found.before.curves), ("rewrites", found.after.curves))
+    rows = [_curve_row(f"Pass@m, {name}", curves.joint_pass_at) for name, curves in sides]
+    least = "best of m, least dimension's reward"
+    rows += [_curve_row(f"{least}, {name}", curves.joint_attainment) for name, curves in sides]
+    return found.before.curves.joint_pass_at.m, rows
+
+
+def _curve_row(name: str, curve: MeanCurve) -> CurveRow:
+    return name, list(curve.value), curve.prompts
+
+
+@register.filter
+def number_rows(found: MiningNumbers) -> list[tuple[str, Number]]:
+    """The numbers with their names; a clipped share only where a score was clipped."""
+    clipped = [number for number in found.clipped if number.mean.value]
+    return [
+        (f"{NAMES[number.name].format(m=found.m)}{number.of and f', {number.of}'}", number)
+        for number in (*found.numbers, *clipped)
     ]
-    sizes = sorted({m for _, curve in rows for m in curve.m})
-    by_size = [
-        (told, dict(zip(c.m, zip(c.value, c.prompts, strict=True), strict=True)))
-        for told, c in rows
-    ]
-    return sizes, [(told, [found.get(m) for m in sizes]) for told, found in by_size]
+
+
+@register.filter
+def none_clipped(found: MiningNumbers) -> bool:
+    return not any(number.mean.value for number in found.clipped)
 
 
 @register.filter
 def level_rows(shown: Shown) -> list[tuple[str, list[Level]]]:
-    found = sides(shown)
+    found = shown.sides
     return [
         (level.name, [side.levels[i] for side in found]) for i, level in enumerate(found[0].levels)
     ]

@@ -13,12 +13,16 @@ from alignment.method.mining import MiningRule, mine_many
 from alignment.method.records import Dimension, PromptScores
 from alignment.method.set_ceiling import (
     are_grades,
+    clipped_shares,
+    common_m,
     grade_shares,
     levels_of,
     mean_best_of_curve,
     mean_pass_curve,
+    most_have,
     pooled_volume,
     prompt_numbers,
+    prompt_spreads,
     rows_by_prompt,
     set_curves,
 )
@@ -29,13 +33,24 @@ DIMS = (HELPFUL, HARMLESS)
 NONE = math.nan
 
 
-def test_a_mean_curve_is_over_the_prompts_with_enough_rollouts() -> None:
-    curve = mean_pass_curve(np.array([4, 2, 0]), np.array([1, 1, 0]))
-    assert curve.m == (1, 2, 4)
-    # m = 1: 1/4 and 1/2; m = 2: of 6 pairs 3 hold the one, and 1; m = 4: the first prompt alone.
-    assert curve.value == pytest.approx((0.375, 0.75, 1.0))
-    assert curve.prompts == (2, 2, 1)
-    assert mean_pass_curve(np.array([0]), np.array([0])).m == ()
+def test_a_mean_curve_is_over_the_same_prompts_at_every_m() -> None:
+    curve = mean_pass_curve(np.array([4, 2]), np.array([1, 1]), 2)
+    # m = 1: 1/4 and 1/2; m = 2: of 6 pairs 3 hold the one, and 1.
+    assert (curve.m, curve.prompts) == ((1, 2), 2)
+    assert curve.value == pytest.approx((0.375, 0.75))
+    with pytest.raises(ValueError, match="between 1 and the 2 rollouts"):
+        mean_pass_curve(np.array([4, 2]), np.array([1, 1]), 4)
+    nothing = mean_pass_curve(np.empty(0, dtype=int), np.empty(0, dtype=int), 0)
+    assert (nothing.m, nothing.value, nothing.prompts) == ((), (), 0)
+
+
+def test_curves_go_to_the_m_that_half_of_the_prompts_have() -> None:
+    assert common_m(np.array([16, 16, 4, 0])) == 16
+    assert common_m(np.array([16, 4, 4, 0])) == 4
+    assert common_m(np.array([10, 10])) == 10, "the last size need not be a power of two"
+    assert common_m(np.array([0, 0])) == common_m(np.empty(0, dtype=int)) == 0
+    assert most_have(np.array([8, 2, 0]), 8) and not most_have(np.array([8, 2, 2]), 8)
+    assert not most_have(np.array([0]), 1)
 
 
 @given(st.lists(st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=1, max_size=6), min_size=1,
@@ -43,29 +58,48 @@ def test_a_mean_curve_is_over_the_prompts_with_enough_rollouts() -> None:
 def test_a_mean_best_of_curve_is_the_mean_over_all_subsets(prompts: list[list[float]]) -> None:
     values = np.array([v for p in prompts for v in p])
     index = np.array([i for i, p in enumerate(prompts) for _ in p])
-    curve = mean_best_of_curve(values, index)
+    least = min(map(len, prompts))
+    curve = mean_best_of_curve(values, index, least)
+    assert curve.m[-1] == least and curve.prompts == len(prompts)
     for m, found in zip(curve.m, curve.value, strict=True):
-        bests = [np.mean([max(c) for c in combinations(p, m)]) for p in prompts if len(p) >= m]
+        bests = [np.mean([max(c) for c in combinations(p, m)]) for p in prompts]
         assert found == pytest.approx(np.mean(bests))
-    assert curve.prompts == tuple(sum(len(p) >= m for p in prompts) for m in curve.m)
 
 
-def test_set_curves_agree_with_those_of_single_prompts() -> None:
+def test_set_curves_agree_with_those_of_the_prompts_that_have_m() -> None:
     rng = np.random.default_rng(3)
     raw = np.column_stack([rng.integers(1, 6, 24), rng.integers(0, 2, 24)]).astype(float)
     raw[5, 0] = NONE
     prompt = np.repeat([0, 1, 2], 8)
-    found = set_curves(DIMS, raw, prompt)
-    own = [ceiling.ceiling(PromptScores(dims=DIMS, raw=raw[prompt == p])) for p in range(3)]
-    assert found.prompts == 3
-    for i, m in enumerate((1, 2, 4)):
-        assert found.joint_pass_at.m[i] == m
+    for m, kept in ((4, (0, 1, 2)), (8, (1, 2))):
+        found = set_curves(DIMS, raw, prompt, m=m)
+        own = [ceiling.ceiling(PromptScores(dims=DIMS, raw=raw[prompt == p])) for p in kept]
         for whole, parts in (
             (found.joint_pass_at, [c.joint_pass_at for c in own]),
             (found.joint_attainment, [c.joint_attainment for c in own]),
             (found.pass_at[1], [c.pass_at[1] for c in own]),
         ):
-            assert whole.value[i] == pytest.approx(np.mean([c.value[i] for c in parts]))
+            assert (whole.m[-1], whole.prompts) == (m, len(kept))
+            for i in range(len(whole.m)):
+                assert whole.value[i] == pytest.approx(np.mean([c.value[i] for c in parts]))
+
+
+def test_set_curves_of_nothing_valid_are_empty() -> None:
+    found = set_curves(DIMS, np.array([[NONE, 1.0]]), np.array([0]), m=0)
+    assert (found.joint_pass_at.m, found.pass_at[1].m, found.joint_attainment.prompts) == (
+        (),
+        (),
+        0,
+    )
+
+
+def test_spreads_and_clipped_shares_are_those_of_each_prompt() -> None:
+    raw = np.array([[5, 1], [1, 1], [6, NONE], [7, 0]], dtype=float)
+    prompt = np.array([0, 0, 0, 1])
+    spreads = prompt_spreads(DIMS, raw, prompt)
+    assert spreads[0].tolist() == [0.5, 0.0] and np.isnan(spreads[1]).all()
+    shares = clipped_shares(DIMS, raw, prompt)
+    assert shares.tolist() == [[pytest.approx(1 / 3), 0.0], [1.0, 0.0]]
 
 
 def test_prompt_numbers_are_those_of_each_prompt_and_undefined_below_m() -> None:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import User
@@ -12,47 +12,17 @@ from django.urls import reverse
 from alignment.ceiling_figures import before_after_plot, grades_plot, levels_plot, pass_plot
 from alignment.method.mining import MiningRule
 from alignment.models import (
-    Judge,
-    Policy,
     PooledVolume,
     Project,
     Prompt,
-    Rollout,
     Run,
-    Sampling,
     Score,
-    Stage,
 )
 from alignment.queries.ceiling_page import ceiling_page
 from alignment.queries.replay import replay
 from tests.builders import make_run
+from tests.web.ceiling_rows import BOTH, REFUSAL, SAFE_ONLY, kept, mined, rewritten
 from tests.web.conftest import put, stage_of
-
-Raw = Sequence[tuple[float, float, float]]
-REFUSAL, ANSWER, BOTH = (1.0, 1.0, 1.0), (5.0, 0.0, 1.0), (5.0, 1.0, 1.0)
-SAFE_ONLY = [REFUSAL] * 14 + [ANSWER] * 2
-
-
-def sampled(stage: Stage, rows: dict[Prompt, Raw]) -> None:
-    """A finished sampling by the stage with its judges' scores."""
-    policy = Policy.objects.get(project=stage.run.project, name="start")
-    sampling = Sampling.objects.create(
-        project=stage.run.project, stage=stage, policy=policy, engine="transformers"
-    )
-    judges = [Judge.objects.get(project=stage.run.project, name=f"sandbox-{d}")
-              for d in ("helpful", "harmless", "truthful")]  # fmt: skip
-    for prompt, raw in rows.items():
-        for i, values in enumerate(raw):
-            rollout = Rollout.objects.create(
-                sampling=sampling, prompt=prompt, index=i, text="t", finish_reason="stop", tokens=5
-            )
-            for judge, value in zip(judges, values, strict=True):
-                Score.objects.create(rollout=rollout, judge=judge, judge_version=1, raw=value)
-
-
-def finished(run: Run, *kinds: str) -> None:
-    for kind in kinds:
-        put(stage_of(run, kind), status="succeeded", fingerprint="f")
 
 
 @pytest.fixture
@@ -60,38 +30,15 @@ def fused(project: Project, people: dict[str, User]) -> Run:
     """A run whose six prompts were all capped by refusals."""
     run = make_run(project, people["researcher"], name="fused")
     seeds = list(Prompt.objects.filter(prompt_set__name="mixed").order_by("pk"))
-    sampled(stage_of(run, "sample"), dict.fromkeys(seeds, SAFE_ONLY))
-    finished(run, "sample", "score", "mine")
+    mined(run, dict.fromkeys(seeds, SAFE_ONLY))
     return run
-
-
-def rewritten(run: Run, strategy: str, raw: Raw) -> None:
-    stage = stage_of(run, "rewrite")
-    rows = {}
-    for seed in Prompt.objects.filter(prompt_set__name="mixed", parent=None):
-        text = seed.text if strategy == "none" else f"{seed.text} Explain it."
-        rewrite = Prompt.objects.create(
-            prompt_set=seed.prompt_set,
-            text=text,
-            key=Prompt.key_of(text, seed.key),
-            parent=seed,
-            strategy=strategy,
-            stage=stage,
-        )
-        rows[rewrite] = raw
-    sampled(stage_of(run, "resample"), rows)
-    finished(run, "rewrite", "resample", "rescore")
 
 
 @pytest.fixture
 def compared(fused: Run, people: dict[str, User]) -> Run:
     """The run with rewrites that reach both dimensions, and the arm `none` beside it."""
     rewritten(fused, "fuse", [BOTH] * 8 + [REFUSAL] * 8)
-    none = make_run(fused.project, people["researcher"], name="kept", rewrite={"strategy": "none"})
-    for kind in ("sample", "score", "mine"):
-        put(stage_of(none, kind), status="succeeded", fingerprint="f",
-            reused_from=stage_of(fused, kind))  # fmt: skip
-    rewritten(none, "none", SAFE_ONLY)
+    kept(fused, people["researcher"], SAFE_ONLY)
     return fused
 
 
@@ -139,8 +86,8 @@ def test_grades_of_all_and_of_the_best_of_n_are_told_apart(fused: Run) -> None:
     (line,) = (t for t in plot.figure["data"] if t["type"] == "scatter")
     assert line["y"] == [0.875, 0.0] and line["name"] == "harmless pass rate"
     assert plot.finding == (
-        "Mining sample: 88 % of all rollouts have helpful 1 and 88 % pass harmless; of the best of"
-        " 16, 0 % and 0 %."
+        "Mining sample, 6 prompts: 88 % of all rollouts have helpful 1 and 88 % pass harmless; of"
+        " the best of 16, 0 % and 0 %."
     )
 
 
@@ -152,7 +99,7 @@ def test_pass_curves_are_means_over_the_prompts(fused: Run) -> None:
     assert traces["helpful"]["y"][0] == 0.125 and traces["all at once"]["y"][-1] == 0.0
 
 
-def test_each_point_of_a_curve_says_over_how_many_prompts_it_is(
+def test_a_curve_is_over_the_same_prompts_at_every_m_and_says_how_many(
     researcher: Client, fused: Run
 ) -> None:
     first = Prompt.objects.filter(prompt_set__name="mixed").order_by("pk")[0]
@@ -162,12 +109,13 @@ def test_each_point_of_a_curve_says_over_how_many_prompts_it_is(
     page = researcher.get(reverse("ceiling-csv", args=address))
     rows = list(csv.DictReader(io.StringIO(page.content.decode())))
     n = {(r["figure"], r["at"]): r["n"] for r in rows if r["table"] == "pass at m"}
-    assert [n["helpful", m] for m in ("1", "4", "8", "16")] == ["6", "6", "5", "5"]
-    assert (n["harmless", "16"], n["all", "8"]) == ("6", "5")
-    found = researcher.get(f"/api/v1/runs/{fused.pk}/ceiling").json()["sample"]["curves"]
-    assert found["joint_attainment"]["prompts"] == [6, 6, 6, 5, 5]
+    assert [n["helpful", m] for m in ("1", "4", "8", "16")] == ["5", "5", "5", "5"]
+    assert (n["harmless", "16"], n["all", "8"]) == ("5", "5")
+    found = researcher.get(f"/api/v1/runs/{fused.pk}/ceiling").json()["sample"]
+    assert found["curves"]["joint_attainment"]["prompts"] == 5 and found["prompts"] == 6
     text = researcher.get(reverse("ceiling", args=address)).content.decode()
-    assert "Pass@m over 6 prompts, 5 at m = 8" in text and '<span class="ci">5</span>' in text
+    assert "Pass@m over 5 of 6 prompts, those with 16 valid rollouts, from m = 1 to 8" in text
+    assert '<td class="num muted">5</td>' in text
 
 
 def test_nothing_is_compared_without_fresh_rollouts_of_the_originals(
@@ -207,8 +155,7 @@ def together(fused: Run, people: dict[str, User]) -> tuple[Run, Run]:
     rewritten(fused, "fuse", [BOTH] * 8 + [REFUSAL] * 8)
     none = make_run(fused.project, people["researcher"], name="kept", rewrite={"strategy": "none"})
     seeds = Prompt.objects.filter(prompt_set__name="mixed", parent=None)
-    sampled(stage_of(none, "sample"), dict.fromkeys(seeds, SAFE_ONLY))
-    finished(none, "sample", "score", "mine")
+    mined(none, dict.fromkeys(seeds, SAFE_ONLY))
     rewritten(none, "none", SAFE_ONLY)
     return fused, none
 
@@ -249,7 +196,8 @@ def test_the_csv_has_every_figure(researcher: Client, compared: Run) -> None:
     page = researcher.get(reverse("ceiling-csv", args=[compared.project.slug]), {"stage": mine})
     rows = list(csv.DictReader(io.StringIO(page.content.decode())))
     assert {r["table"] for r in rows} == {
-        "verdicts", "ceiling", "pass at m", "best of m, least dimension", "grades", "levels",
+        "verdicts", "mining numbers", "ceiling", "pass at m", "best of m, least dimension",
+        "grades", "levels", "refusals",
     }  # fmt: skip
     found = next(r for r in rows if (r["of"], r["figure"]) == ("change", "joint_pass_rate"))
     assert (found["value"], found["n"]) == ("0.5", "6")
