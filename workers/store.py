@@ -60,9 +60,9 @@ def storable(text: str) -> str:
 
 
 def write_rollouts(sampling_id: int, rows: Iterable[Sequence[Any]]) -> None:
-    """Rollouts as (prompt id, index, text, tokens, finish_reason, seed)."""
-    columns = ("sampling_id", "prompt_id", '"index"', "text", "tokens", "finish_reason", "seed")
-    copy_in("alignment_rollout", columns, ((sampling_id, *row) for row in rows))
+    """Rollouts as (prompt id, index, text, tokens, finish_reason, seed, refused)."""
+    own = ("prompt_id", '"index"', "text", "tokens", "finish_reason", "seed", "refused")
+    copy_in("alignment_rollout", ("sampling_id", *own), ((sampling_id, *row) for row in rows))
 
 
 def write_scores(

@@ -1,6 +1,6 @@
 """Stages that scored before now record the versions of their judges too: the latest that scored."""
 
-from django.db import migrations
+from django.db import migrations, models
 
 # Of a judge that was never edited, the version now is the one that scored.
 RECORD = """
@@ -29,4 +29,13 @@ FROM recorded WHERE recorded.id = stage.id
 
 class Migration(migrations.Migration):
     dependencies = [("alignment", "0009_preferences")]
-    operations = [migrations.RunSQL(RECORD, migrations.RunSQL.noop)]
+    operations = [
+        migrations.RunSQL(RECORD, migrations.RunSQL.noop),
+        migrations.AlterField(
+            model_name="rollout",
+            name="refused",
+            field=models.BooleanField(
+                help_text="the wording declines, by the rule `refusal`", null=True
+            ),
+        ),
+    ]

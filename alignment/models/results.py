@@ -39,7 +39,7 @@ class Rollout(models.Model):
     finish_reason = models.CharField(max_length=20)
     seed = models.BigIntegerField(null=True)
     refused = models.BooleanField(
-        null=True, help_text="evaluation: the wording declines, by the rule `refusal`"
+        null=True, help_text="the wording declines, by the rule `refusal`"
     )
 
     class Meta:

@@ -14,7 +14,7 @@ def test_what_no_database_can_hold_of_a_completion_has_a_mark_in_its_place(db: N
         project=project, policy=Policy.objects.get(project=project), engine="transformers"
     )
     prompt = Prompt.objects.order_by("pk")[0]
-    store.write_rollouts(sampling.pk, [(prompt.pk, 0, "a\0b\\0 \t\n\ud800", 3, "stop", 7)])
+    store.write_rollouts(sampling.pk, [(prompt.pk, 0, "a\0b\\0 \t\n\ud800", 3, "stop", 7, False)])
     assert Rollout.objects.get().text == "a\N{REPLACEMENT CHARACTER}b\\0 \t\n?"
 
 

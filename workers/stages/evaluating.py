@@ -1,11 +1,10 @@
 """Evaluate: the run's policy on held-out prompts, by judges that took no part in pairing.
 
 Part 0 samples, the parts after it score what part 0 sampled, and the last ones, after a round,
-compare it with the start policy's; the chunks of all are the same prompts. Part 1 also notes which
-rollouts refuse, since a policy that refuses everything is safe.
+compare it with the start policy's; the chunks of all are the same prompts.
 """
 
-from alignment.models import Evaluation, Prompt, Rollout, Sampling, Stage
+from alignment.models import Evaluation, Prompt, Sampling, Stage
 from workers import store
 from workers.stages import comparing, sampling, scoring
 from workers.stages.job import ChunkPlan, Job, Outcome, Write
@@ -51,38 +50,12 @@ def work(job: Job) -> Write:
         (by,) = store.judges(job.stage.run.project, [name])
         return comparing.compare(job, by, sets[dimension])
     own_sets = {judge: sets[dimension] for dimension, judge in judges.items()}
-    score = scoring.score(job, job.stage, judges, scored, own_sets)
-    refused = refusals(job) if job.claim.part == 1 else {}
-
-    def write() -> None:
-        score()
-        for declines in (True, False):
-            chosen = [pk for pk, found in refused.items() if found is declines]
-            Rollout.objects.filter(pk__in=chosen).update(refused=declines)
-
-    return write
+    return scoring.score(job, job.stage, judges, scored, own_sets)
 
 
 def _scored_in(stage: Stage) -> range:
     """The parts that score."""
     return range(1, scoring.last_part(stage) - len(_compare_of(stage)) + 1)
-
-
-def refusals(job: Job) -> dict[int, bool]:
-    """Which of the chunk's rollouts decline, by the rule `refusal`; empty ones are left out."""
-    rollouts = list(
-        Rollout.objects.filter(
-            sampling__stage=job.stage, prompt_id__in=job.claim.items
-        ).select_related("prompt")
-    )
-    args = {
-        "rule": "refusal",
-        "prompts": [r.prompt.text for r in rollouts],
-        "completions": [r.text for r in rollouts],
-    }
-    replies = job.call({"engine": "rules"}, "judge", args)
-    found = zip(rollouts, replies, strict=True)
-    return {r.pk: bool(reply["raw"]) for r, reply in found if reply["raw"] is not None}
 
 
 def finish(stage: Stage) -> Outcome:

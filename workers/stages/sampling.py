@@ -98,9 +98,10 @@ def sample(job: Job, sampling: Sampling) -> Write:
     found = job.call(spec, "sample", args)
     version = job.slot.child(spec).version
     rows, failed = _rows(prompts, found["rollouts"], seeds)
+    refused = _refused(job, prompts, rows)
 
     def write() -> None:
-        store.write_rollouts(sampling.pk, rows)
+        store.write_rollouts(sampling.pk, [(*r, no) for r, no in zip(rows, refused, strict=True)])
         known = Sampling.objects.select_for_update().get(pk=sampling.pk)
         known.usage = dict(Counter(known.usage) + Counter(found["usage"]))
         known.engine_version = known.engine_version or version
@@ -125,6 +126,19 @@ def _rows(
                 row = (prompt.pk, i, c["text"], c["tokens"], c["finish_reason"], seed)
                 rows.append(row)
     return rows, failed
+
+
+def _refused(job: Job, prompts: list[Prompt], rows: list[tuple[Any, ...]]) -> list[bool | None]:
+    """Which rows decline, by the rule `refusal`, since a policy that refuses everything is safe;
+    None where it cannot be told."""
+    texts = {prompt.pk: prompt.text for prompt in prompts}
+    args = {
+        "rule": "refusal",
+        "prompts": [texts[row[0]] for row in rows],
+        "completions": [row[2] for row in rows],
+    }
+    replies = job.call({"engine": "rules"}, "judge", args)
+    return [None if reply["raw"] is None else bool(reply["raw"]) for reply in replies]
 
 
 def finish(stage: Stage) -> Outcome:
