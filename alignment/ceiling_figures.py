@@ -11,7 +11,7 @@ from alignment.figures import Plot, axis, layout, two_digits
 from alignment.method.ceiling import Curve
 from alignment.queries.ceiling_page import Shown
 from alignment.queries.ceilings import BeforeAfter, Side
-from alignment.queries.compare_page import Sweep
+from alignment.queries.compare_tables import Sweep
 
 SIDES = ("var(--arm-1)", "var(--arm-2)")
 LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
