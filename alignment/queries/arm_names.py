@@ -52,7 +52,7 @@ def _start_name(config: Mapping[str, Any], starts: Mapping[str, Mapping[str, Any
         for name, value in own.items()
         if other.get(name) != value
     ]
-    return ", ".join([policy, *told])
+    return f"{policy} ({', '.join(told)})" if told else policy
 
 
 def _flat(facts: Mapping[str, Any]) -> dict[str, str | None]:

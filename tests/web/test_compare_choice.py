@@ -51,8 +51,8 @@ def test_a_run_that_was_asked_fewer_prompts_is_apart_and_leaves_the_others_as_th
         answer_only(made, held_out()[:2])
     page = compare_page(three, {"base": "safe"})
     assert page.comparison == before and before is not None and before.prompts == 4
-    assert page.apart == ["small", "start, limit 2"]
-    assert names(three, base="small") == ["start, limit 2", "small"]
+    assert page.apart == ["small", "start (limit 2)"]
+    assert names(three, base="small") == ["start (limit 2)", "small"]
 
 
 def test_a_prompt_that_was_asked_but_not_answered_leaves_arms_comparable(
@@ -141,7 +141,7 @@ def test_a_start_policys_arm_has_its_name_and_tells_what_is_otherwise(
         ask(evaluated(make_run(three, people["researcher"], name=name, **changes), 0, SAFE, 10),
             held_out())  # fmt: skip
     found = {a.name for a in arms_of(three)} - {"safe", "keen"}
-    assert found == {"start", "start, n 1", "start, temperature 0.5"}
+    assert found == {"start", "start (n 1)", "start (temperature 0.5)"}
 
 
 def test_a_name_that_another_arm_has_gets_a_number(
