@@ -12,7 +12,7 @@ from alignment.method.ceiling import Curve
 from alignment.queries.ceiling_page import Shown
 from alignment.queries.ceiling_sides import Side
 from alignment.queries.ceilings import BeforeAfter
-from alignment.queries.compare_page import Sweep
+from alignment.queries.compare_tables import Sweep
 
 SIDES = ("var(--arm-1)", "var(--arm-2)")
 LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}

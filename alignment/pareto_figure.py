@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from alignment.figures import Plot, axis, layout, two_digits
 from alignment.method.pareto import front_mask
+from alignment.plot_labels import LINE, Spot, labels
 from alignment.queries.results import Interval, Point
 from alignment.queries.results_page import ResultsPage
 
@@ -25,17 +26,21 @@ def pareto_plot(page: ResultsPage) -> Plot:
         p for p, on in zip(points, front_mask([(p.x, p.y) for p in points]), strict=True) if on
     ]
     line = [_front_line(front)] if len(points) > 1 else []
-    traces = [*line, *_paths(points), *_markers(points)]
+    ranges = _ranges(points)
+    traces = [*line, *_paths(points), *_markers(points, _labels(points, front, ranges))]
     whole = layout(
         xaxis=axis(f"{page.x}, mean reward (0 to 1)"),
         yaxis=axis(f"{page.y}, mean reward (0 to 1)"),
     )
-    whole["xaxis"]["range"], whole["yaxis"]["range"] = _ranges(points)
+    whole["xaxis"]["range"], whole["yaxis"]["range"] = ranges
     if line:
         whole["annotations"] = [_front_label(front)]
     # Other axes are another picture: their zoom is not kept.
     whole["uirevision"] = page.address
     return Plot(figure={"data": traces, "layout": whole}, finding=_finding(page, points, front))
+
+
+FRONT_WIDTH = 0.05  # of the word at the line's end, as a share of the plot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,17 +129,20 @@ def _paths(points: Sequence[_Placed]) -> Iterable[dict[str, Any]]:
             }
 
 
-def _markers(points: Sequence[_Placed]) -> Iterable[dict[str, Any]]:
-    places = dict(zip(points, _label_places(points), strict=True))
+def _markers(
+    points: Sequence[_Placed], told: Sequence[tuple[str, str]]
+) -> Iterable[dict[str, Any]]:
+    """Points with their labels; told: of each point its text and where that stands."""
+    label = {id(p): own for p, own in zip(points, told, strict=True)}
     for colour, own in _by_arm(points):
         yield {
             "type": "scatter",
             "mode": "markers+text",
             "x": [p.x for p in own],
             "y": [p.y for p in own],
-            "text": _labels(points, own),
+            "text": [label[id(p)][0] for p in own],
             "hovertext": [p.name for p in own],
-            "textposition": [places[p] for p in own],
+            "textposition": [label[id(p)][1] for p in own],
             "marker": {"color": colour, "size": 11, "symbol": [_shape(p) for p in own]},
             "error_x": _bars(colour, [p.x for p in own], [p.x_ci for p in own]),
             "error_y": _bars(colour, [p.y for p in own], [p.y_ci for p in own]),
@@ -144,10 +152,25 @@ def _markers(points: Sequence[_Placed]) -> Iterable[dict[str, Any]]:
         }
 
 
-def _labels(points: Sequence[_Placed], own: Sequence[_Placed]) -> list[str]:
-    """Names of points; where all are of one run, without what they share."""
+def _labels(
+    points: Sequence[_Placed], front: Sequence[_Placed], ranges: tuple[list[float], list[float]]
+) -> list[tuple[str, str]]:
+    """Texts and their places; where all points are of one run, without what they share."""
     alone = len(points) > 1 and len({p.arm for p in points}) == 1
-    return [p.name.rpartition(": ")[2] if alone else p.name for p in own]
+    (left, right), (low, high) = ranges
+    top = (max(p.y for p in front) - low) / (high - low)
+    return labels(
+        [
+            Spot(
+                name=p.name.rpartition(": ")[2] if alone else p.name,
+                x=(p.x - left) / (right - left),
+                y=(p.y - low) / (high - low),
+                on_front=p in front,
+            )
+            for p in points
+        ],
+        taken=[(0.0, top, FRONT_WIDTH, top + LINE)],
+    )
 
 
 def _by_arm(points: Sequence[_Placed]) -> list[tuple[str, list[_Placed]]]:
@@ -184,25 +207,6 @@ def _range(ends: Sequence[Interval]) -> list[float]:
     low, high = min(e[0] for e in ends), max(e[1] for e in ends)
     air = 0.1 * max(high - low, 0.05)
     return [max(low - air, -0.03), min(high + air, 1.03)]
-
-
-def _label_places(points: Sequence[_Placed]) -> list[str]:
-    """A corner for each label: towards the middle of the plot, and up or down where the nearest
-    other point on that side is farther away."""
-    left, right = _range([p.x_ci for p in points])
-    x_span, y_span = right - left, max(p.y for p in points) - min(p.y for p in points) or 1.0
-    places = []
-    for point in points:
-        side, way = ("left", -0.1) if point.x > (left + right) / 2 else ("right", 0.1)
-        others = [
-            ((p.x - point.x) / x_span, (p.y - point.y) / y_span) for p in points if p is not point
-        ]
-
-        def room(dy: float, others: Any = others, way: float = way) -> float:
-            return min(((way - x) ** 2 + (dy - y) ** 2 for x, y in others), default=1.0)
-
-        places.append(f"{'top' if room(0.06) >= room(-0.06) else 'bottom'} {side}")
-    return places
 
 
 def _finding(page: ResultsPage, points: Sequence[_Placed], front: Sequence[_Placed]) -> str:

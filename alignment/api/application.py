@@ -14,7 +14,7 @@ from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
 from ninja.parser import Parser
 
-from alignment.api import ceilings, desk, judges, projects, review_files, reviews, runs
+from alignment.api import ceilings, compare, desk, judges, projects, review_files, reviews, runs
 from alignment.api.auth import ApiKeyAuth, SessionAuth
 from alignment.api.problems import MEDIA_TYPE, Problem, add_handlers, told_as_problem
 from alignment.importing.rows import flaw
@@ -106,6 +106,7 @@ add_handlers(api)
 api.add_router("", projects.router)
 api.add_router("", runs.router)
 api.add_router("", ceilings.router)
+api.add_router("", compare.router)
 api.add_router("", judges.router)
 api.add_router("", reviews.router)
 api.add_router("", desk.router)

@@ -1,4 +1,4 @@
-"""The ceiling of a run's round, its thresholds replayed, and arms compared."""
+"""The ceiling of a run's round, and its thresholds replayed."""
 
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
@@ -7,14 +7,13 @@ from django.http import Http404
 from ninja import Query, Router, Schema
 from ninja.errors import HttpError
 
-from alignment.api.access import project_for, run_for
+from alignment.api.access import run_for
 from alignment.api.auth import Request
-from alignment.api.pages import Id, Slug
+from alignment.api.pages import Id
 from alignment.models import Run, Stage
 from alignment.queries.ceiling_arms import arms_of, fresh_for
 from alignment.queries.ceiling_page import axes_of, mined_stages, parse_rule
 from alignment.queries.ceilings import before_after, mining_numbers, mining_side
-from alignment.queries.compare_page import compare_page
 from alignment.queries.replay import replay
 
 router = Router(tags=["ceiling"])
@@ -49,19 +48,6 @@ class CeilingOut(Schema):
     line: str
     sample: dict[str, Any]
     compared: dict[str, Any] | None
-
-
-class CompareOut(Schema):
-    """`comparison`: null where nothing fits, for the reason in `problem`; `left_out`: arms with
-    other seeds; `apart`: arms of other judges, other versions of one, or other prompts; `accepted`:
-    how many prompts the arms were trained on the rewrites of, and how many are in all of them; null
-    where those are the same."""
-
-    comparison: dict[str, Any] | None
-    left_out: list[str]
-    apart: list[str]
-    problem: str
-    accepted: dict[str, Any] | None
 
 
 @router.get("/runs/{run_id}/replay", response=ReplayOut)
@@ -115,18 +101,6 @@ def get_ceiling(
         "sample": {**asdict(side), "numbers": asdict(mining_numbers(stage))},
         "compared": asdict(found) if found else None,
     }
-
-
-@router.get("/projects/{slug}/compare", response=CompareOut)
-def compare_arms(
-    request: Request, slug: Slug, base: Annotated[str, Query(max_length=200)] = ""
-) -> dict[str, Any]:
-    """Arms over their seeds, with paired differences to the base (by default the newest arm)."""
-    page = compare_page(project_for(request.auth, slug), {"base": base})
-    found = asdict(page.comparison) if page.comparison else None
-    names = {"left_out": page.left_out, "apart": page.apart}
-    accepted = asdict(page.accepted) if page.accepted else None
-    return {"comparison": found, **names, "problem": page.problem, "accepted": accepted}
 
 
 def _stage(run: Run, number: int) -> Stage:

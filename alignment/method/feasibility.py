@@ -78,7 +78,7 @@ def _slack(rewards: Floats, group: Ints, target: Floats) -> float:
         method="highs",
     )
     assert solved.status == 0, f"the linear programme did not end: {solved.message}"
-    return float(solved.x[-1])
+    return float(solved.x[-1]) + 0.0  # never the negative zero that a solver may give
 
 
 def _weights(rewards: Floats, group: Ints, target: Floats) -> Floats:

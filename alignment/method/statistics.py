@@ -79,14 +79,16 @@ def policy_summary(
     means = parent_means(columns, parent)
     found = clustered_means(means, np.arange(len(means)), seed=seed, resamples=resamples)
     K = len(dims)
-    rates = [_rate(found[k], columns[:, k]) for k in range(K, 2 * K + 1)]
+    outcomes = np.isfinite(columns).sum(axis=0)
+    rates = [rate_of(found[k], int(outcomes[k])) for k in range(K, 2 * K + 1)]
     return PolicySummary(rewards=found[:K], pass_rates=tuple(rates[:K]), joint_pass_rate=rates[K])
 
 
-def _rate(found: Estimate, passed: Floats) -> Estimate:
-    """A pass rate with Wilson's interval where every parent has one outcome."""
-    once = found.n and found.n == np.isfinite(passed).sum()
-    return wilson(int(np.nansum(passed)), found.n) if once else found
+def rate_of(found: Estimate, outcomes: int) -> Estimate:
+    """A rate, mean over parents of so many binary outcomes in all, with Wilson's interval where
+    each parent has one."""
+    once = found.value is not None and found.n == found.parents == outcomes
+    return wilson(round((found.value or 0.0) * found.n), found.n) if once else found
 
 
 def wilson(successes: int, n: int) -> Estimate:

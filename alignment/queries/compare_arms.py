@@ -2,17 +2,16 @@
 are one; so are imported policies by name."""
 
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from alignment.models import Evaluation, Project, Stage, Status
+from alignment.queries.arm_names import arm_name, start_facts
+from alignment.queries.asked import prompts_asked
 from alignment.queries.preferences import compared_by
 from alignment.queries.results import finished_evaluations
 from alignment.queries.scores import Judged, judged_by
-
-SEED_IN_NAME = re.compile(r"[ _-]*seed[ _-]*\d+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +19,9 @@ class CompareArm:
     """Evaluations of one method at one setting after one round, by seed, and the stages of its runs
     that have or reuse them. also: arms that only reuse these. judged, compared: by which versions
     of which judges, one completion at a time and side by side. share: of the pairs that it was
-    trained on; start: the key of the arm of its start policy, empty for imported ones, which is
-    among that arm's keys; sweep: equal for arms that differ in their share alone."""
+    trained on; asked: by seed the key of the prompts that were; start: the key of the arm of its
+    start policy, empty for imported ones, which is among that arm's keys; sweep: equal for arms
+    that differ in their share alone."""
 
     name: str
     also: tuple[str, ...]
@@ -30,6 +30,7 @@ class CompareArm:
     judged: Judged
     compared: Judged
     prompts: str
+    asked: dict[int, str]
     round: int
     keys: frozenset[str]
     start: str
@@ -37,18 +38,27 @@ class CompareArm:
     sweep: str
 
     def fits(self, other: "CompareArm") -> bool:
-        """Whether both were judged alike, on the same prompts."""
+        """Whether both were judged alike and asked the same prompts, seed by seed: a limit takes
+        others with every seed."""
         side_by_side = {*self.compared, *other.compared}
         one_version = len({judge for judge, _ in side_by_side}) == len(side_by_side)
-        return (self.judged, self.prompts) == (other.judged, other.prompts) and one_version
+        seeds = self.asked.keys() & other.asked.keys()
+        same = all(self.asked[seed] == other.asked[seed] for seed in seeds)
+        alike = (self.judged, self.prompts) == (other.judged, other.prompts)
+        return alike and same and one_version
+
+    def is_called(self, name: str) -> bool:
+        return name in (self.name, *self.also)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    """An evaluation, and the stage that has it or reuses it; none for an imported one."""
+    """An evaluation, the stage that has it or reuses it, none for an imported one, and the key of
+    the prompts that it was asked."""
 
     evaluation: Evaluation
     stage: Stage | None
+    asked: str
 
     @property
     def reuses(self) -> bool:
@@ -59,10 +69,12 @@ class _Found:
         return int(self.stage.run.config["seed"]) if self.stage else 0
 
     @property
-    def key(self) -> tuple[str, int]:
+    def key(self) -> tuple[str, int, str]:
+        """Equal for one arm, whose seeds were asked the same prompts unless a limit chose them."""
         if self.stage is None:
-            return f"imported {self.evaluation.label}", 1
-        return _key(self.stage), self.stage.round
+            return f"imported {self.evaluation.label}", 1, self.asked
+        limit = self.stage.run.config["evaluate"].get("limit")
+        return _key(self.stage), self.stage.round, "" if limit else self.asked
 
 
 def arms_of(project: Project) -> list[CompareArm]:
@@ -73,14 +85,14 @@ def arms_of(project: Project) -> list[CompareArm]:
     found = _found(project)
     every = [f.evaluation for f in found]
     judged, compared = judged_by(every), compared_by(every)
-    groups: dict[tuple[str, int, Judged, Judged], dict[int, _Found]] = {}
+    groups: dict[tuple[str, int, str, Judged, Judged], dict[int, _Found]] = {}
     for f in found:
         by = judged[f.evaluation.pk], compared.get(f.evaluation.pk, ())
         groups.setdefault((*f.key, *by), {})[f.seed] = f
     arms: list[CompareArm] = []
     for group, own in sorted(groups.items(), key=lambda item: _only_reuses(item[1])):
-        name = _name(next(iter(own.values())), {n for a in arms for n in (a.name, *a.also)})
-        key, _, by_score, side_by_side = group
+        name = _name(next(iter(own.values())), arms)
+        key, _, _, by_score, side_by_side = group
         arm = _arm(name, key, own, by_score, side_by_side)
         same = next((a for a in arms if _only_reuses(own) and _holds(a, arm)), None)
         if same is None:
@@ -96,10 +108,16 @@ def _found(project: Project) -> list[_Found]:
     evaluations = list(finished_evaluations(project).order_by("pk"))
     by_stage = {e.stage_id: e for e in evaluations}
     stages = Stage.objects.filter(run__project=project, kind="evaluate", status=Status.SUCCEEDED)
-    found = [_Found(evaluation=e, stage=None) for e in evaluations if e.stage_id is None]
+    asked = {pk: found.key for pk, found in prompts_asked(evaluations).items()}
+    # Imported completions are compared on the prompts that all have, whatever each file holds.
+    found = [
+        _Found(evaluation=e, stage=None, asked="imported")
+        for e in evaluations
+        if e.stage_id is None
+    ]
     for stage in stages.select_related("run").order_by("pk"):
         if evaluation := by_stage.get(stage.reused_from_id or stage.pk):
-            found.append(_Found(evaluation=evaluation, stage=stage))
+            found.append(_Found(evaluation=evaluation, stage=stage, asked=asked[evaluation.pk]))
     # The stage that has an evaluation comes after those that reuse it, and so stands for them.
     return sorted(found, key=lambda f: (f.evaluation.pk, not f.reuses))
 
@@ -129,6 +147,7 @@ def _arm(
         judged=judged,
         compared=compared,
         prompts=_sets(whole["evaluate"]) if whole else "imported",
+        asked={seed: f.asked for seed, f in own.items()},
         round=stage.round if stage else 1,
         keys=frozenset({key}),
         start=_start_key(whole) if whole else "",
@@ -151,24 +170,10 @@ def _key(stage: Stage) -> str:
 
 def _start_key(config: Mapping[str, Any]) -> str:
     """Equal for runs whose start policy is the same, and evaluated alike."""
-    evaluate = {**config["evaluate"], "compare": {}}
-    facts = {"policy": config["policy"], "evaluate": evaluate, "sample": config["sample"]}
-    return json.dumps(facts, sort_keys=True)
+    return json.dumps(start_facts(config), sort_keys=True)
 
 
-def _name(found: _Found, taken: set[str]) -> str:
-    """A name that no other arm has: of its run without the seed, and the round."""
-    stage = found.stage
-    if stage is None:
-        name = found.evaluation.label
-    elif stage.round == 0:
-        name = "start"
-    else:
-        run = SEED_IN_NAME.sub("", stage.run.name).strip() or stage.run.name
-        last = stage.round == len(stage.run.config["rounds"])
-        name = run if last else f"{run}, round {stage.round}"
-    number = 2
-    unique = name
-    while unique in taken:
-        unique, number = f"{name} ({number})", number + 1
-    return unique
+def _name(found: _Found, arms: Sequence[CompareArm]) -> str:
+    taken = {name for a in arms for name in (a.name, *a.also)}
+    starts = {a.name: next(iter(a.stages.values())).run.config for a in arms if a.round == 0}
+    return arm_name(found.evaluation, found.stage, taken, starts)

@@ -1,249 +1,160 @@
-"""The Compare page of a project: arms over their seeds, differences to a base, alignment tax, which
-targets are feasible without training, and rewards against the number of pairs.
+"""The Compare page of a project: the arms asked for over their seeds, against one of them.
 
-Arms are found in `queries.compare_arms`, figures computed in `queries.comparing`.
+Arms are found in `queries.compare_arms`, figures computed in `queries.comparing`, what stands
+beside them in `queries.compare_tables`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlencode
 
-import numpy as np
-
 from alignment.method.errors import MoraError
-from alignment.method.feasibility import Feasibility, feasibility
-from alignment.method.records import PromptScores
-from alignment.method.selection import share_size
-from alignment.method.statistics import TaxMatrix, alignment_tax
-from alignment.models import Evaluation, Project, Stage, Status
+from alignment.method.statistics import TaxMatrix
+from alignment.models import Project
 from alignment.queries.accepted_prompts import AcceptedPrompts, accepted_prompts
+from alignment.queries.cells import answered
 from alignment.queries.compare_arms import CompareArm, arms_of
-from alignment.queries.comparing import Comparison, compare
-from alignment.queries.scores import evaluation_scores
+from alignment.queries.compare_tables import Sweep, Targets, sweep_of, targets_of, tax_of
+from alignment.queries.comparing import Comparison, compare_cells
 
 MOST_ARMS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sweep:
-    """One dimension's mean reward by number of pairs, over policies trained on nested shares."""
-
-    pairs: list[float]
-    shares: list[float]
-    rewards: dict[str, list[float | None]]
-
-
-@dataclass(frozen=True, kw_only=True)
 class ComparePage:
-    """choices: all arms; left_out: names of arms with other seeds; apart: of those judged otherwise
-    or on other prompts; problem: why nothing is compared, in a sentence; accepted: None where all
-    arms were trained on the same prompts."""
+    """choices: all arms; options: names of those that may be shown beside the base, chosen: of
+    those asked for, none for all; left_out: of arms with other seeds, or for room; apart: of those
+    judged otherwise or on other prompts; unknown: names that no arm has; problem: why nothing is
+    compared, in a sentence; seeds: in the order of each arm's; accepted: None where all arms were
+    trained on the same prompts."""
 
     project: Project
     choices: list[CompareArm]
     base: CompareArm | None
-    comparison: Comparison | None
-    left_out: list[str]
-    apart: list[str]
-    problem: str
-    tax: TaxMatrix | None
-    rounds: list[str]
-    targets: dict[str, str]
-    feasible: Feasibility | None
-    target_problem: str
-    sweep: Sweep | None
-    accepted: AcceptedPrompts | None
+    problem: str = ""
+    options: list[str] = field(default_factory=list)
+    chosen: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    apart: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    comparison: Comparison | None = None
+    seeds: list[int] = field(default_factory=list)
+    tax: TaxMatrix | None = None
+    rounds: list[str] = field(default_factory=list)
+    targets: Targets | None = None
+    sweep: Sweep | None = None
+    accepted: AcceptedPrompts | None = None
+
+    @property
+    def shown(self) -> list[str]:
+        return [arm.name for arm in self.comparison.arms] if self.comparison else []
+
+    @property
+    def most_arms(self) -> int:
+        """How many arms may be shown, the base with them."""
+        return len(self.options) + 1
+
+    @property
+    def cells(self) -> int:
+        """The n of a figure to which no prompt of any seed lacks a value."""
+        return self.comparison.prompts * len(self.seeds) if self.comparison else 0
 
     @property
     def address(self) -> str:
         """The query string that shows this again."""
-        targets = {f"target.{name}": value for name, value in self.targets.items()}
-        return urlencode({"base": self.base.name if self.base else "", **targets})
+        values = self.targets.values if self.targets else {}
+        targets = {f"target.{name}": value for name, value in values.items()}
+        base = self.base.name if self.base else ""
+        return urlencode({"base": base, "arm": self.chosen, **targets}, doseq=True)
 
 
-def compare_page(project: Project, asked: Mapping[str, str]) -> ComparePage:
-    """The page for an address; where it names no base, the newest arm is it."""
+def compare_page(
+    project: Project, asked: Mapping[str, str], chosen: Sequence[str] = ()
+) -> ComparePage:
+    """The page for an address: asked names the base, the newest arm where it is none, and targets
+    as `target.DIMENSION`; chosen: names of the arms to show beside it, none for all that fit."""
     choices = arms_of(project)
     name = asked.get("base")
-    base = next((a for a in choices if not name or name in (a.name, *a.also)), None)
-    if base is None:
-        none = f"There is no arm {name} here; choose another." if choices else ""
-        return _page(project, choices, None, problem=none or "No evaluation is finished yet.")
-    alike, apart = _alike(base, choices)
-    reference = next((a for a in alike if a.round == 0 and base.start in a.keys), None)
-    first = [base] if reference is None or reference is base else [base, reference]
-    same = [a for a in alike if set(a.evaluations) == set(base.evaluations)]
-    shown = [*first, *(a for a in same if a not in first)][:MOST_ARMS]
-    left_out = [a.name for a in alike if a not in shown]
-    seeds = sorted(base.evaluations)
-    try:
-        found = compare(
-            {a.name: [a.evaluations[s] for s in seeds] for a in reversed(shown)},
-            base=base.name,
-            reference=reference.name if reference else None,
+    unknown = [n for n in chosen if not any(a.is_called(n) for a in choices)]
+    base = next((a for a in choices if not name or a.is_called(name)), None)
+    gone = ", ".join(filter(None, [name if base is None else "", *unknown]))
+    if base is None or unknown:
+        none = f"There is no arm {gone} here; choose another." if choices else ""
+        told = none or "No evaluation is finished yet."
+        return ComparePage(
+            project=project, choices=choices, base=base, problem=told, unknown=unknown
         )
-    except MoraError as error:
-        return _page(project, choices, base, problem=str(error), left_out=left_out, apart=apart)
-    tax, rounds = _tax(base, found.dimensions)
-    targets, feasible, told = _feasible(asked, found, base, reference)
-    return ComparePage(
+    picked = _pick(base, choices, chosen)
+    page = ComparePage(
         project=project,
         choices=choices,
         base=base,
+        options=picked.options,
+        chosen=picked.chosen,
+        left_out=picked.left_out,
+        apart=picked.apart,
+    )
+    return _compared(page, base, picked, asked)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Picked:
+    """Which arms are shown, the base first; start: the arm of its start policy, shown or not."""
+
+    shown: list[CompareArm]
+    start: CompareArm | None
+    options: list[str]
+    chosen: list[str]
+    left_out: list[str]
+    apart: list[str]
+
+
+def _pick(base: CompareArm, choices: Sequence[CompareArm], chosen: Sequence[str]) -> _Picked:
+    fitting = [a for a in choices if a is not base and a.fits(base)]
+    start = next((a for a in fitting if a.round == 0 and base.start in a.keys), None)
+    if start and not base.evaluations.keys() <= start.evaluations.keys():
+        start = None
+    wanted = [a for a in fitting if not chosen or any(a.is_called(n) for n in chosen)]
+    alike = [base]
+    for arm in wanted:
+        if all(arm.fits(other) for other in alike):
+            alike.append(arm)
+    options = [a for a in fitting if a is start or a.evaluations.keys() == base.evaluations.keys()]
+    # The start policy's arm is never left out for room: wins are against it.
+    paired = sorted((a for a in alike if a in options), key=lambda a: a is not start)
+    shown = [base, *paired][:MOST_ARMS]
+    unlike = [a for a in choices if a is not base and a not in fitting]
+    return _Picked(
+        shown=shown,
+        start=start,
+        options=[a.name for a in options],
+        chosen=[a.name for a in wanted] if chosen else [],
+        left_out=[a.name for a in alike if a not in shown],
+        apart=[a.name for a in choices if a in unlike or (a in wanted and a not in alike)],
+    )
+
+
+def _compared(
+    page: ComparePage, base: CompareArm, picked: _Picked, asked: Mapping[str, str]
+) -> ComparePage:
+    """The page with the figures of the arms that fit, or why they cannot be compared after all."""
+    shown, start, seeds = picked.shown, picked.start, sorted(base.evaluations)
+    try:
+        on = answered({a.name: [a.evaluations[s] for s in seeds] for a in reversed(shown)})
+    except MoraError as error:
+        return replace(page, problem=str(error))
+    against = base if base.round == 0 else start
+    reference = against.name if against in shown and against else None
+    found = compare_cells(on, base=base.name, reference=reference)
+    tax, rounds = tax_of(base, on)
+    targets = {n: asked.get(f"target.{n}", "") for n in found.dimensions}
+    return replace(
+        page,
         comparison=found,
-        left_out=left_out,
-        apart=apart,
-        problem="",
+        seeds=seeds,
         tax=tax,
         rounds=rounds,
-        targets=targets,
-        feasible=feasible,
-        target_problem=told,
-        sweep=_sweep(base, shown, found),
+        targets=targets_of(targets, found, on, start or base),
+        sweep=sweep_of(base, shown, found),
         accepted=accepted_prompts(shown),
     )
-
-
-def _alike(base: CompareArm, choices: Sequence[CompareArm]) -> tuple[list[CompareArm], list[str]]:
-    """The arms that may be compared with the base and with one another, and the others' names."""
-    alike = [base]
-    for arm in choices:
-        if arm is not base and all(arm.fits(other) for other in alike):
-            alike.append(arm)
-    return alike, [a.name for a in choices if a not in alike]
-
-
-def _page(
-    project: Project,
-    choices: list[CompareArm],
-    base: CompareArm | None,
-    *,
-    problem: str,
-    left_out: Sequence[str] = (),
-    apart: Sequence[str] = (),
-) -> ComparePage:
-    return ComparePage(
-        project=project,
-        choices=choices,
-        base=base,
-        comparison=None,
-        left_out=list(left_out),
-        apart=list(apart),
-        problem=problem,
-        tax=None,
-        rounds=[],
-        targets={},
-        feasible=None,
-        target_problem="",
-        sweep=None,
-        accepted=None,
-    )
-
-
-def _tax(base: CompareArm, names: Sequence[str]) -> tuple[TaxMatrix | None, list[str]]:
-    """The tax of the base arm's rounds, on means over the seeds that have all of them."""
-    stage = next(iter(base.stages.values()), None)
-    if stage is None or stage.round == 0:
-        return None, []
-    config = stage.run.config
-    seeds = _rounds_by_seed(base, len(config["rounds"]) + 1)
-    try:
-        means = [_means(own, names) for own in zip(*seeds, strict=True)]
-    except MoraError:
-        return None, []
-    if not means:
-        return None, []
-    focus = [r["focus"] for r in config["rounds"]]
-    aligned = [list(names).index(f) if f in names else None for f in focus]
-    told = [f"round {i}: {f or 'all at once'}" for i, f in enumerate(focus, 1)]
-    return alignment_tax(means, aligned), told
-
-
-def _rounds_by_seed(base: CompareArm, rounds: int) -> list[list[Evaluation]]:
-    """By seed its run's evaluations from the start policy's on, reused ones too."""
-    runs = [stage.run_id for stage in base.stages.values()]
-    stages = Stage.objects.filter(run__in=runs, kind="evaluate", status=Status.SUCCEEDED)
-    sources = {(s.run_id, s.round): s.reused_from_id or s.pk for s in stages}
-    evaluations = Evaluation.objects.filter(stage__in=sources.values())
-    found = {e.stage_id: e for e in evaluations.prefetch_related("judges__dimension")}
-    every = [[found.get(sources.get((run, i))) for i in range(rounds)] for run in runs]
-    return [[e for e in own if e] for own in every if all(own)]
-
-
-def _means(evaluations: Sequence[Evaluation], names: Sequence[str]) -> list[float | None]:
-    alone = compare({"alone": evaluations}, base="alone")
-    return [alone.arms[0].rewards[name].value for name in names]
-
-
-def _feasible(
-    asked: Mapping[str, str], found: Comparison, base: CompareArm, reference: CompareArm | None
-) -> tuple[dict[str, str], Feasibility | None, str]:
-    """Whether the reference's rollouts, of all seeds, could be reweighed to the targets; the base's
-    means are the targets where none are asked for."""
-    own = next(a for a in found.arms if a.name == base.name)
-    usual = {n: f"{e.value:.2f}" for n, e in own.rewards.items() if e.value is not None}
-    targets = {n: asked.get(f"target.{n}") or usual.get(n, "") for n in found.dimensions}
-    try:
-        values = [float(targets[name]) for name in found.dimensions]
-    except ValueError:
-        return targets, None, "A target is a number from 0 to 1 for each dimension."
-    if not all(0 <= v <= 1 for v in values):
-        return targets, None, "A target is a number from 0 to 1 for each dimension."
-    source = reference or base
-    seeds = [evaluation_scores(evaluation) for evaluation in source.evaluations.values()]
-    scored = [PromptScores(dims=scores.dims, raw=scores.raw).rewards for scores in seeds]
-    rewards, prompts = np.concatenate(scored), np.concatenate([scores.prompt for scores in seeds])
-    if not np.isfinite(rewards).all(axis=1).any():
-        told = "No rollout was judged on every dimension, so targets cannot be checked together."
-        return targets, None, told
-    return targets, feasibility(rewards, prompts, values), ""
-
-
-def _sweep(base: CompareArm, shown: Sequence[CompareArm], found: Comparison) -> Sweep | None:
-    """The arms that differ from the base in their share of the pairs alone, by pairs."""
-    own = [a for a in shown if a.sweep == base.sweep and a.round == base.round]
-    if len(own) < 2 or base.round == 0:
-        return None
-    own = sorted(own, key=lambda a: a.share)
-    figures = {a.name: a for a in found.arms}
-    return Sweep(
-        pairs=[_pairs(arm) for arm in own],
-        shares=[arm.share for arm in own],
-        rewards={
-            name: [figures[arm.name].rewards[name].value for arm in own]
-            for name in found.dimensions
-        },
-    )
-
-
-def _pairs(arm: CompareArm) -> float:
-    """Pairs that an arm's policies were trained on, mean over seeds, all rounds up to its own."""
-    counts = []
-    for stage in arm.stages.values():
-        pairing = Stage.objects.filter(run=stage.run_id, kind="pair", round__lte=arm.round)
-        facts = pairing.values_list("facts", flat=True)
-        counts.append(sum(share_size(f.get("pairs", 0), arm.share) for f in facts))
-    return round(sum(counts) / len(counts), 1) if counts else 0.0
-
-
-def rows_of(page: ComparePage) -> Iterator[tuple[Any, ...]]:
-    """The page's figures as (table, arm, figure, value, low, high, p, corrected p, n)."""
-    if page.comparison is None:
-        return
-    for arm in page.comparison.arms:
-        figures = {f"{n} reward": e for n, e in arm.rewards.items()}
-        figures |= {f"{n} passes": e for n, e in arm.pass_rates.items()}
-        figures |= {"all pass": arm.joint_pass_rate, "hypervolume": arm.hypervolume}
-        figures |= {"tokens": arm.tokens, "refusals": arm.refusal_rate}
-        figures |= {f"{n} wins": w.rate for n, w in arm.wins.items()}
-        figures |= {f"{n} preferred in both orders": w.rate for n, w in arm.preferred.items()}
-        for name, e in figures.items():
-            yield "arms", arm.name, name, e.value, e.low, e.high, "", "", e.n
-    for d in page.comparison.differences:
-        e = d.plain
-        yield "differences", d.arm, d.figure, e.value, e.low, e.high, d.p, d.corrected, e.n
-        if d.at_equal_length:
-            e = d.at_equal_length
-            name = f"{d.figure} at equal length"
-            yield "differences", d.arm, name, e.value, e.low, e.high, "", "", e.n

@@ -14,8 +14,9 @@ from django.db.models import Q, QuerySet
 
 from alignment.method import pareto as fronts
 from alignment.method.resampling import Estimate, clustered_means, parent_means
-from alignment.method.statistics import policy_summary
+from alignment.method.statistics import policy_summary, rate_of
 from alignment.models import Evaluation, Project, Status
+from alignment.queries.asked import Asked, prompts_asked
 from alignment.queries.scores import Judged, evaluation_scores, judged_by
 
 SEED = 0
@@ -44,9 +45,9 @@ class PolicyRow:
     rewards: by dimension, in the project's order. joint_pass_rate: over the rollouts valid on
     every dimension, None without any. hypervolume: of the mean reward vector against 0. prompts,
     rollouts: how many. invalid_share: of all scores asked for; cut_share: of rollouts stopped by
-    length; refusal_rate: of completions that decline, None where nobody looked. comparison: equal
-    for evaluations by the same versions of the same judges on the same prompt sets, which alone may
-    be compared.
+    length; refusal_rate: of completions that decline, None where nobody looked. prompt_sets: ids of
+    the sets that the prompts are from. comparison: equal for evaluations that were asked the same
+    prompts and judged by the same versions of the same judges, which alone may be compared.
     """
 
     evaluation: Evaluation
@@ -61,7 +62,8 @@ class PolicyRow:
     cut_share: float | None
     refusal_rate: float | None
     refusal_rate_ci: Interval | None
-    comparison: tuple[Judged, tuple[int, ...]]
+    prompt_sets: tuple[int, ...]
+    comparison: tuple[Judged, Asked]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,15 +82,15 @@ class Point:
 def policy_table(evaluations: Iterable[Evaluation]) -> list[PolicyRow]:
     """The figures of each evaluation, in the order given."""
     every = list(evaluations)
-    judged = judged_by(every)
-    return [_policy_row(evaluation, judged[evaluation.pk]) for evaluation in every]
+    judged, asked = judged_by(every), prompts_asked(every)
+    return [_policy_row(e, (judged[e.pk], asked[e.pk])) for e in every]
 
 
 def pareto(project: Project) -> list[Point]:
     """A project's latest evaluations as points, oldest first, with front and contributions.
 
-    Fronts are taken among evaluations by the same versions of the same judges on the same prompt
-    sets.
+    Fronts are taken among evaluations that were asked the same prompts and judged by the same
+    versions of the same judges.
     """
     latest = finished_evaluations(project).order_by("-pk")[:MOST_POINTS]
     table = policy_table(reversed(latest))
@@ -126,12 +128,13 @@ def summary_json(row: PolicyRow) -> dict[str, Any]:
     }
 
 
-def _policy_row(evaluation: Evaluation, judged: Judged) -> PolicyRow:
+def _policy_row(evaluation: Evaluation, comparison: tuple[Judged, Asked]) -> PolicyRow:
     scores = evaluation_scores(evaluation)
     summary = policy_summary(scores.dims, scores.raw, scores.parent, seed=SEED)
     means = [estimate.value for estimate in summary.rewards]
     refusals = parent_means(scores.refused[:, None], scores.parent)
-    (refused,) = clustered_means(refusals, np.arange(len(refusals)), seed=SEED)
+    (declined,) = clustered_means(refusals, np.arange(len(refusals)), seed=SEED)
+    refused = rate_of(declined, int(np.isfinite(scores.refused).sum()))
     valid = np.isfinite(scores.raw).sum(axis=0)
     known = [mean for mean in means if mean is not None]
     return PolicyRow(
@@ -152,7 +155,8 @@ def _policy_row(evaluation: Evaluation, judged: Judged) -> PolicyRow:
         cut_share=_share(int(scores.cut.sum()), len(scores.cut)),
         refusal_rate=refused.value,
         refusal_rate_ci=_interval(refused),
-        comparison=(judged, scores.prompt_sets),
+        prompt_sets=scores.prompt_sets,
+        comparison=comparison,
     )
 
 

@@ -1,11 +1,11 @@
 """The Pareto page of a project: the points that may be compared, on the two dimensions chosen.
 
-Evaluations by other judges, other versions of one, or on other prompt sets are other comparisons,
-never on one plot.
+Evaluations by other judges, other versions of one, or on other prompts are other comparisons, never
+on one plot.
 Figures and fronts are computed in `queries.results`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -13,17 +13,19 @@ from django.db.models import Count, Max, prefetch_related_objects
 
 from alignment.models import Project, PromptSet
 from alignment.queries import results
+from alignment.queries.asked import Asked
 from alignment.queries.results import Point
 from alignment.queries.scores import Judged
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Points by the same versions of the same judges on the same prompt sets. `key` names it in
-    addresses."""
+    """Points by the same versions of the same judges on the same prompts, so many of which were
+    asked. `key` names it in addresses."""
 
     key: str
     title: str
+    prompts: int
     judges: str
     points: list[Point]
 
@@ -73,20 +75,27 @@ def version(project: Project) -> tuple[int | None, int]:
 
 def _comparisons(project: Project) -> list[Comparison]:
     """Comparisons with their points oldest first; the one with the newest point comes first."""
-    groups: dict[tuple[Judged, tuple[int, ...]], list[Point]] = {}
+    groups: dict[tuple[Judged, Asked], list[Point]] = {}
     for point in results.pareto(project):
         groups.setdefault(point.row.comparison, []).append(point)
     sets = dict(PromptSet.objects.filter(project=project).values_list("pk", "name"))
     found = [
         Comparison(
-            key="-".join([*(f"{pk}.{version}" for pk, version in judged), *map(str, prompt_sets)]),
-            title=", ".join(sets.get(pk, "prompts since removed") for pk in prompt_sets),
+            key="-".join([*(f"{pk}.{version}" for pk, version in judged), asked.key[:8]]),
+            title=_title(points, sets),
+            prompts=asked.prompts,
             judges=_judges(points[0], dict(judged)),
             points=points,
         )
-        for (judged, prompt_sets), points in groups.items()
+        for (judged, asked), points in groups.items()
     ]
     return sorted(found, key=lambda c: -c.points[-1].row.evaluation.pk)
+
+
+def _title(points: Sequence[Point], sets: Mapping[int, str]) -> str:
+    """Names of the sets that the prompts are from."""
+    named = sorted({pk for point in points for pk in point.row.prompt_sets})
+    return ", ".join(sets.get(pk, "prompts since removed") for pk in named)
 
 
 def _judges(point: Point, versions: Mapping[int, int]) -> str:

@@ -12,7 +12,8 @@ from alignment.method.statistics import WinRate
 from alignment.queries.ceiling_page import Shown
 from alignment.queries.ceiling_sides import Level
 from alignment.queries.ceilings import BeforeAfter, MiningNumbers, Number
-from alignment.queries.compare_page import ComparePage, Sweep
+from alignment.queries.compare_page import ComparePage
+from alignment.queries.compare_tables import Sweep
 from alignment.queries.replay import Replay
 from alignment.templatetags.console import colour_of
 
@@ -139,12 +140,13 @@ def ends(found: Estimate) -> str:
     """An estimate's interval to three digits."""
     if found.low is None or found.high is None:
         return ""
-    return f"{found.low:.3f} to {found.high:.3f}"
+    return f"{found.low:z.3f} to {found.high:z.3f}"
 
 
 @register.filter
 def signed(value: float) -> str:
-    return f"{value:+.3f}"
+    """A difference to three digits; what rounds to 0 has no sign."""
+    return f"{value:+.3f}" if round(value, 3) else "0.000"
 
 
 @register.filter

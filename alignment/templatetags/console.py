@@ -2,6 +2,7 @@
 people or models wrote. Every filter gives plain text, which the template escapes."""
 
 import unicodedata
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 from zlib import crc32
@@ -104,17 +105,25 @@ def loss(value: float | None) -> str:
 
 @register.filter
 def interval(ends: tuple[float, float] | None) -> str:
-    return "" if ends is None else f"{figures.two_digits(ends[0])} to {figures.two_digits(ends[1])}"
+    return _ends(ends, figures.two_digits)
 
 
 @register.filter
 def percents(ends: tuple[float, float] | None) -> str:
-    return "" if ends is None else f"{ends[0] * 100:.0f} to {ends[1] * 100:.0f}"
+    return _ends(ends, lambda end: f"{end * 100:.0f}")
+
+
+def _ends(ends: tuple[float, float] | None, write: Callable[[float], str]) -> str:
+    """An interval; of equal values a bootstrap has none."""
+    if ends is None:
+        return ""
+    return "no spread" if ends[0] == ends[1] else f"{write(ends[0])} to {write(ends[1])}"
 
 
 @register.filter
 def volume(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+    """A figure to three digits; what rounds to 0 has no sign."""
+    return "" if value is None else f"{value:z.3f}"
 
 
 @register.filter

@@ -6,7 +6,8 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from alignment.queries.compare_page import compare_page, rows_of
+from alignment.queries.compare_page import compare_page
+from alignment.queries.compare_rows import HEAD, rows_of
 from alignment.views.access import Request, project_for
 from alignment.views.results import text_cell
 
@@ -14,7 +15,7 @@ from alignment.views.results import text_cell
 @require_safe
 def compare(request: Request, slug: str) -> HttpResponse:
     project = project_for(request, slug)
-    page = compare_page(project, request.GET.dict())
+    page = compare_page(project, request.GET.dict(), request.GET.getlist("arm"))
     return render(request, "compare.html", {"project": project, "page": page})
 
 
@@ -25,8 +26,8 @@ def compare_csv(request: Request, slug: str) -> HttpResponse:
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{project.slug}-compare.csv"'
     writer = csv.writer(response)
-    head = ("table", "arm", "figure", "value", "low", "high", "p", "corrected_p", "n")
-    writer.writerow(head)
-    for table, arm, *rest in rows_of(compare_page(project, request.GET.dict())):
+    writer.writerow(HEAD)
+    page = compare_page(project, request.GET.dict(), request.GET.getlist("arm"))
+    for table, arm, *rest in rows_of(page):
         writer.writerow([table, text_cell(arm), *rest])
     return response

@@ -26,16 +26,18 @@ def results_csv(request: Request, slug: str) -> HttpResponse:
     response["Content-Disposition"] = f'attachment; filename="{project.slug}-results.csv"'
     writer = csv.writer(response)
     figures = ("mean", "mean_low", "mean_high", "pass_rate", "pass_rate_low", "pass_rate_high")
-    policy = ("joint_pass_rate", "refusal_rate", "hypervolume", "on_front", "prompts", "rollouts")
-    writer.writerow(["policy", "dimension", *figures, "n", "invalid", *policy])
+    policy = ("joint_pass_rate", "refusal_rate", "hypervolume", "on_front")
+    counts = ("prompts", "rollouts", "contribution")
+    writer.writerow(["policy", "dimension", *figures, "n", "invalid", *policy, *counts])
     for point in page.shown.points if page.shown else []:
         row = point.row
         for name, f in row.rewards.items():
             means = (f.mean, *(f.mean_ci or ("", "")))
             passes = (f.pass_rate, *(f.pass_rate_ci or ("", "")))
             whole = (row.joint_pass_rate, row.refusal_rate, row.hypervolume, point.on_front)
-            names, counts = (text_cell(row.name), text_cell(name)), (row.prompts, row.rollouts)
-            writer.writerow([*names, *means, *passes, f.n, f.invalid, *whole, *counts])
+            last = (row.prompts, row.rollouts, point.contribution)
+            names = (text_cell(row.name), text_cell(name))
+            writer.writerow([*names, *means, *passes, f.n, f.invalid, *whole, *last])
     return response
 
 

@@ -10,6 +10,7 @@ from alignment.method.resampling import clustered_means, interval, resample_coun
 from alignment.method.statistics import (
     paired_difference,
     policy_summary,
+    rate_of,
     wilson,
 )
 
@@ -145,6 +146,16 @@ def test_wilson_at_the_ends_and_without_prompts() -> None:
     assert wilson(0, 0).value is wilson(0, 0).low is None
     with pytest.raises(ValueError, match="3 of 2"):
         wilson(3, 2)
+
+
+def test_a_rate_has_wilsons_interval_where_each_prompt_has_one_outcome() -> None:
+    (found,) = clustered_means([[1], [0], [1], [1]], [1, 2, 3, 4], seed=1)
+    assert rate_of(found, 4) == wilson(3, 4)
+    assert rate_of(found, 8) == found, "means of two rollouts a prompt"
+    two_seeds = paired_difference([[1.0, 0], [1, 1]], np.zeros((2, 2)), [1, 2], seed=1)
+    assert rate_of(two_seeds, 4) == two_seeds
+    (nothing,) = clustered_means([[NONE]], [1], seed=1)
+    assert rate_of(nothing, 0) == nothing
 
 
 def test_a_paired_difference_is_the_mean_over_seeds_and_prompts() -> None:

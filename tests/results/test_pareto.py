@@ -42,6 +42,16 @@ def test_policies_on_other_prompts_are_not_compared(
     assert points_of(project)["elsewhere"] == (True, pytest.approx(0.125))
 
 
+def test_policies_asked_other_prompts_of_one_set_are_not_compared(
+    project: Project, make_evaluation: MakeEvaluation
+) -> None:
+    make_evaluation("both", [("a", "stop", [5, 1]), ("b", "stop", [5, 1])])
+    make_evaluation("twice", [("a", "stop", [2, 1]), ("a", "stop", [2, 1]), ("b", "stop", [2, 1])])
+    make_evaluation("one", [("a", "stop", [2, 0.5])])
+    points = points_of(project)
+    assert (points["twice"][0], points["one"]) == (False, (True, pytest.approx(0.125)))
+
+
 def test_policies_judged_by_another_version_of_a_judge_are_not_compared(
     project: Project, make_evaluation: MakeEvaluation
 ) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from alignment.method.statistics import wilson
 from alignment.models import Prompt
 from alignment.queries.comparing import compare
 from alignment.queries.results import policy_table
@@ -130,3 +131,26 @@ def test_an_evaluation_has_the_same_figures_where_arms_are_compared(
         assert (own.pass_rate, own.pass_rate_ci) == (passed.value, (passed.low, passed.high))
     assert row.joint_pass_rate == arm.joint_pass_rate.value
     assert row.hypervolume == pytest.approx(arm.hypervolume.value)
+
+
+def test_one_outcome_a_prompt_has_wilsons_interval_in_both_places(
+    make_evaluation: MakeEvaluation,
+) -> None:
+    rows = [("a", "stop", [5, 1]), ("b", "stop", [5, 1]), ("c", "stop", [5, 0]),
+            ("d", "stop", [1, 0])]  # fmt: skip
+    evaluation = make_evaluation("start", rows)
+    evaluation.sampling.rollouts.update(refused=False)
+    (row,) = policy_table([evaluation])
+    (arm,) = compare({"start": [evaluation]}, base="start").arms
+    three, two, none = (wilson(passed, 4) for passed in (3, 2, 0))
+    assert (row.rewards["helpful"].pass_rate, row.joint_pass_rate, row.refusal_rate) == (
+        0.75,
+        0.5,
+        0,
+    )
+    assert row.rewards["helpful"].pass_rate_ci == (three.low, three.high)
+    assert row.joint_pass_rate_ci == (two.low, two.high)
+    assert row.refusal_rate_ci == (none.low, none.high)
+    assert (arm.pass_rates["helpful"], arm.joint_pass_rate, arm.refusal_rate) == (three, two, none)
+    both = compare({"start": [evaluation, evaluation]}, base="start").arms[0]
+    assert both.pass_rates["helpful"].low == 0.25, "over two seeds it is a bootstrap"

@@ -20,32 +20,14 @@ from alignment.models import (
     Preference,
     Project,
     Prompt,
-    Rollout,
     Run,
-    Sampling,
 )
 from alignment.queries.compare_arms import arms_of
 from alignment.queries.compare_page import compare_page
 from alignment.queries.comparing import compare
 from tests.builders import make_run
+from tests.web.compare_runs import KEEN, SAFE, evaluated
 from tests.web.conftest import add_evaluation, put, stage_of
-
-SAFE = {"helpful": [2.0, 2, 2, 2], "harmless": [1.0, 1, 1, 1], "truthful": [1.0] * 4}
-KEEN = {"helpful": [4.0, 4, 4, 2], "harmless": [1.0, 0, 1, 0], "truthful": [1.0] * 4}
-
-
-def evaluated(run: Run, number: int, raw: dict[str, list[float]], tokens: int) -> Evaluation:
-    """A finished evaluation after a round, of completions all as long."""
-    stage = put(stage_of(run, "evaluate", number), status="succeeded")
-    made = add_evaluation(run.project, f"{run.name}: {number}", raw)
-    Evaluation.objects.filter(pk=made.pk).update(stage=stage)
-    if number == 0:
-        start = run.project.policies.get(name=run.config["policy"])
-        Evaluation.objects.filter(pk=made.pk).update(policy=start)
-        Sampling.objects.filter(pk=made.sampling_id).update(policy=start)
-    Rollout.objects.filter(sampling=made.sampling).update(tokens=tokens, refused=False)
-    made.refresh_from_db()
-    return made
 
 
 def prefer(after: Evaluation, start: Evaluation, judge: Judge) -> None:
@@ -139,12 +121,14 @@ def test_targets_are_checked_on_the_start_policys_rollouts(
     researcher: Client, project: Project, arms: dict[str, list[Run]]
 ) -> None:
     page = compare_page(project, {"base": "keen"})
-    assert page.targets == {"helpful": "0.62", "harmless": "0.50", "truthful": "1.00"}
-    assert page.feasible is not None and not page.feasible.feasible
-    assert page.feasible.shortfall == pytest.approx(0.62 - 0.25)
+    assert page.targets is not None
+    assert page.targets.values == {"helpful": "0.62", "harmless": "0.50", "truthful": "1.00"}
+    assert page.targets.found is not None and not page.targets.found.feasible
+    assert page.targets.found.shortfall == pytest.approx(0.62 - 0.25)
     near = {"base": "keen", "target.helpful": "0.2", "target.harmless": "0.5",
             "target.truthful": "0.5"}  # fmt: skip
-    found = compare_page(project, near).feasible
+    near_by = compare_page(project, near).targets
+    found = near_by.found if near_by else None
     assert found is not None and found.feasible
     odd = researcher.get(reverse("compare", args=[project.slug]), {"target.helpful": "much"})
     assert "A target is a number from 0 to 1" in odd.content.decode()

@@ -14,6 +14,7 @@ from alignment.models import Project
 from alignment.pareto_figure import pareto_plot
 from alignment.queries.results_page import ResultsPage, results_page, version
 from tests.builders import make_run
+from tests.web.compare_runs import answer_only, held_out
 from tests.web.conftest import add_evaluation, stage_of
 
 
@@ -121,6 +122,18 @@ def test_another_version_of_a_judge_is_another_comparison_and_named(
     assert "by another version of one" in text and "3 evaluations" in text
 
 
+def test_other_prompts_of_one_set_are_another_comparison_and_counted(
+    researcher: Client, three: Project
+) -> None:
+    fewer = add_evaluation(three, "fewer", scores([5, 5, 5, 5], [1, 1, 1, 1]))
+    answer_only(fewer, held_out()[:2])
+    newest, older = page(three).comparisons
+    assert [p.row.name for p in newest.points] == ["fewer"] and len(older.points) == 3
+    assert (newest.prompts, older.prompts) == (2, 4) and newest.key != older.key
+    text = researcher.get(reverse("results", args=[three.slug])).content.decode()
+    assert "held-out, 2 prompts</span>" in text and "held-out, 4 prompts, by" in text
+
+
 def test_rounds_of_a_run_are_joined_and_lead_to_its_page(
     project: Project, people: dict[str, User]
 ) -> None:
@@ -162,6 +175,7 @@ def test_the_page_has_its_plot_table_and_notice(researcher: Client, three: Proje
     assert 'role="img" aria-label="2 of 3 policies' in text
     assert "A made-up world." in text
     assert "dominated" in text and "on it" in text
+    assert "adds 0.125" in text and "adds 0.000" not in text
 
 
 def test_an_empty_page_says_how_points_come(researcher: Client, project: Project) -> None:
@@ -178,3 +192,4 @@ def test_the_csv_has_a_line_for_each_policy_and_dimension(
     keen = next(r for r in rows if (r["policy"], r["dimension"]) == ("keen", "helpful"))
     assert (keen["mean"], keen["mean_low"], keen["n"]) == ("0.75", "0.75", "4")
     assert keen["rollouts"] == "4"
+    assert float(keen["contribution"]) == pytest.approx((0.75 - 0.25) * 0.5 * 0.5)
