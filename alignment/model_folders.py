@@ -32,17 +32,19 @@ def check_model(folder: Path) -> None:
 
 
 def check_template(folder: Path) -> None:
-    """Raise MoraError where the folder has no chat template, which prompts go through."""
+    """Raise MoraError where the folder has no chat template, which prompts go through, or an
+    empty one."""
     config = folder / "tokenizer_config.json"
+    beside = [folder / "chat_template.jinja", *folder.glob("additional_chat_templates/*.jinja")]
     try:
         told = json.loads(config.read_text()) if config.is_file() else {}
-        inside = isinstance(told, dict) and told.get("chat_template") is not None
+        found = [told.get("chat_template")] if isinstance(told, dict) else []
+        found += [file.read_text() for file in beside if file.is_file()]
     except (OSError, ValueError) as error:
         raise MoraError(
-            f"{config} cannot be read ({error}); copy the model's folder anew."
+            f"The chat template in {folder} cannot be read ({error}); copy the model's folder anew."
         ) from error
-    beside = [folder / "chat_template.jinja", *folder.glob("additional_chat_templates/*.jinja")]
-    if not inside and not any(file.is_file() for file in beside):
+    if not any(text.strip() if isinstance(text, str) else text for text in found):
         raise MoraError(
             f"{folder} has no chat template; add its chat_template.jinja, or name a chat model."
         )

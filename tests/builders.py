@@ -95,7 +95,7 @@ def ready_project(tmp_folder: str, slug: str = "sandbox") -> Project:
     path = Path(settings.ARTIFACTS) / tmp_folder
     path.mkdir(parents=True, exist_ok=True)
     (path / "config.json").write_text("{}")
-    (path / "chat_template.jinja").touch()
+    (path / "chat_template.jinja").write_text("{{ messages }}")
     write_weights(path, "model.layers.0.self_attn.q_proj.weight")
     Policy.objects.create(project=project, name="start", folder=tmp_folder)
     add_prompts(project, "mixed", [f"How do I mend {i} chairs?" for i in range(6)])

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from alignment.method.errors import MoraError
+from workers.engines.engine import told
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 600.0
@@ -32,7 +33,21 @@ class Stopped(Exception):
 
 
 class EngineError(Exception):
-    """An engine raised something that was not foreseen; the message holds its traceback."""
+    """An engine raised something that was not foreseen; its traceback is a note of it."""
+
+    def __init__(self, kind: str, message: str, trace: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.add_note(trace)
+
+
+def defect(error: Exception) -> str:
+    """What was not foreseen, in a sentence; the traceback is for the log."""
+    kind = error.kind if isinstance(error, EngineError) else type(error).__name__
+    return (
+        f"{kind}: {told(error)}; this is a defect of the console or of a library, and the worker's "
+        "log has its traceback"
+    )
 
 
 class Child:
@@ -151,7 +166,7 @@ class Child:
             return frame["result"]
         if error["kind"] == "MoraError":
             raise MoraError(error["message"])
-        raise EngineError(f"{error['kind']}: {error['message']}\n{error.get('traceback', '')}")
+        raise EngineError(error["kind"], error["message"], error.get("traceback", ""))
 
     def _died(self) -> ChildDied:
         self.end()

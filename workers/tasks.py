@@ -24,8 +24,8 @@ from alignment.method.errors import MoraError
 from alignment.method.plan import VERSIONS
 from alignment.models import Chunk, Stage, Status
 from mora_web.embedded import reserve
-from workers import claims, presence, slots, stages, trials  # noqa: F401 (signals)
-from workers.child import ChildDied, Stopped
+from workers import claims, presence, slots, stages, store, trials  # noqa: F401 (signals)
+from workers.child import ChildDied, Stopped, defect
 from workers.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -150,7 +150,7 @@ def _is_away(error: Exception) -> bool:
 
 
 def fail(stage_id: int, error: Exception) -> None:
-    """Fail the stage with its cause: an expected error's sentence, or a defect's traceback."""
+    """Fail the stage with its cause, and where that is a defect with its traceback."""
     if isinstance(error.__cause__, DiskFull):
         if settings.RESERVE is not None:
             reserve.give_up(settings.RESERVE)  # to be written down, the failure takes a little disk
@@ -158,9 +158,9 @@ def fail(stage_id: int, error: Exception) -> None:
     stage = Stage.objects.get(pk=stage_id)
     expected = isinstance(error, MoraError)
     trace = "" if expected else "".join(traceback.format_exception(error))
-    reason = str(error) if expected else f"unforeseen {type(error).__name__}: {error}"
+    reason = str(error) if expected else defect(error)
     log.error("%s failed: %s", stage, trace or reason)
     try:
-        lifecycle.fail(stage, reason.replace("\x00", ""), trace.replace("\x00", ""))
+        lifecycle.fail(stage, store.storable(reason), store.storable(trace))
     except lifecycle.Stale:
         claims.settle(stage_id)

@@ -14,7 +14,7 @@ from alignment.method.errors import MoraError
 from alignment.models import JudgeTrial
 from alignment.services import judges
 from workers import judging, slots, store
-from workers.child import ChildDied, Stopped
+from workers.child import ChildDied, Stopped, defect
 
 log = logging.getLogger(__name__)
 
@@ -47,12 +47,12 @@ def _run(trial: JudgeTrial, slot: slots.Slot) -> None:
     try:
         results = [_judged(ask, trial, repeat) for repeat in range(trial.repeats)]
     except (MoraError, ChildDied) as error:
-        judges.end_trial(trial, error=str(error))
+        judges.end_trial(trial, error=store.storable(str(error)))
     except Stopped:
         judges.end_trial(trial, error="the worker was stopped; try again")
     except Exception as error:
         log.error("%s failed: %s", trial, traceback.format_exc())
-        judges.end_trial(trial, error=f"unforeseen {type(error).__name__}: {error}")
+        judges.end_trial(trial, error=store.storable(defect(error)))
     else:
         judges.end_trial(trial, results=results)
 

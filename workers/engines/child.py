@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from alignment.method.errors import MoraError
+from workers.engines import keys
 from workers.engines.engine import Engine, Spec
 
 ENGINES = {
@@ -46,7 +47,9 @@ def main(argument: str) -> None:
     """Serve until stdin ends. Never returns: the interpreter's own shutdown can hang on threads."""
     emit = _own_stdout()
     requests = _read_stdin()
-    logging.basicConfig(stream=sys.stderr, level="INFO", format="%(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(keys.Formatter("%(message)s"))
+    logging.basicConfig(handlers=[handler], level="INFO")
     spec = json.loads(argument)
     set_environment(spec.get("threads", 2))
     engine: Engine | None = _loaded(spec, emit)
@@ -118,7 +121,7 @@ def _own_stdout() -> Emit:
     os.dup2(2, 1)
 
     def emit(frame: dict[str, Any]) -> None:
-        text = json.dumps(frame, allow_nan=False)
+        text = json.dumps(keys.masked(frame), allow_nan=False)
         try:
             frames.write(text + "\n")
             frames.flush()

@@ -22,8 +22,8 @@ def gauge(folder: Path, probes: list[str], seed: int) -> dict[str, float | None]
     is left out, and without any the numbers are None.
     """
     sampler = Sampler(folder, "float32")
-    room = getattr(sampler.model.config, "max_position_embeddings", None) or float("inf")
-    fitting = [text for text in probes if len(sampler.encode(text)) + NEW_TOKENS <= room]
+    unfit = sampler.encoder.unfit
+    fitting = [text for text in probes if not unfit(sampler.encode(text), NEW_TOKENS)]
     if not fitting:
         return {"entropy": None, "repeated_ngrams": None, "stopped_by_length": None}
     params = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": NEW_TOKENS}

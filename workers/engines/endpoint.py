@@ -6,13 +6,19 @@ succeed the call fails. Nothing is loaded here.
 
 import asyncio
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import openai
 
 from alignment.method.errors import MoraError
+from workers.engines import keys
 from workers.engines.engine import Engine, Spec
+from workers.engines.replies import Answer
 from workers.engines.server import Failed, Server
+
+LONGEST_TOKEN, LONGEST_REPLY = 32, 1_000_000  # characters
+CUT = " [cut here: longer than max_new_tokens allows]"
 
 
 def load(spec: Spec) -> Engine:
@@ -44,10 +50,13 @@ class Endpoint:
     def sample(
         self, prompts: list[str], seeds: list[list[int]], params: dict[str, Any]
     ) -> dict[str, Any]:
-        """Per prompt, one rollout a seed or its error; and the tokens used."""
+        """Per prompt, one rollout a seed or its error; and the tokens used.
+
+        One too long for `max_new_tokens` is cut and stopped by length, as it should have been.
+        """
         pairs = zip(prompts, seeds, strict=True)
         turns = [[{"role": "user", "content": prompt}] for prompt, own in pairs for _ in own]
-        found = self.chat(turns, [seed for own in seeds for seed in own], params)
+        found = self.chat(turns, [seed for own in seeds for seed in own], params, mark="")
         replies = iter(found["replies"])
         rollouts = [[next(replies) for _ in own] for own in seeds]
         return {"rollouts": rollouts, "usage": found["usage"]}
@@ -58,15 +67,17 @@ class Endpoint:
         seeds: list[int],
         params: dict[str, Any],
         template_args: list[dict[str, Any]] | None = None,
+        mark: str = CUT,
     ) -> dict[str, Any]:
-        """Per conversation its reply or {"error": ...}; and the tokens used.
+        """Per conversation its reply or {"error": ...}; and the tokens used. A reply that is cut
+        ends with the mark.
 
         Raises MoraError where the server cannot be used, or failed all of several requests.
         """
         self.server.forget_usage()
         given = template_args or [{} for _ in conversations]
         asked = list(zip(conversations, seeds, given, strict=True))
-        replies = asyncio.run(self._all(asked, params))
+        replies = asyncio.run(self._all(asked, params, mark))
         errors = [reply["error"] for reply in replies if "error" in reply]
         if errors and len(errors) == len(replies) > 1:
             raise MoraError(
@@ -76,9 +87,10 @@ class Endpoint:
         return {"replies": replies, "usage": self.server.usage}
 
     async def _all(
-        self, asked: Iterable[tuple[Any, int, dict[str, Any]]], params: dict[str, Any]
+        self, asked: Iterable[tuple[Any, int, dict[str, Any]]], params: dict[str, Any], mark: str
     ) -> list[dict[str, Any]]:
         gate = asyncio.Semaphore(self.concurrency)
+        record = partial(self._record, most=longest_reply(params["max_new_tokens"]), mark=mark)
         async with self.server.client() as client:
 
             async def reply(conversation: Any, seed: int, args: dict[str, Any]) -> dict[str, Any]:
@@ -87,7 +99,7 @@ class Endpoint:
                         answer = await self.server.ask(client, conversation, seed, params, args)
                     except Failed as error:
                         return {"error": str(error)}
-                return self._record(answer)
+                return record(answer)
 
             tasks = [asyncio.ensure_future(reply(*one)) for one in asked]
             try:
@@ -97,30 +109,24 @@ class Endpoint:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _record(self, answer: Any) -> dict[str, Any]:
-        """A reply as the other engines give it."""
-        choice, used = answer.choices[0], answer.usage
-        text = choice.message.content if hasattr(choice, "message") else choice.text
-        for name in ("prompt_tokens", "completion_tokens"):
-            self.server.usage[name] += getattr(used, name, 0) or 0
-        if text is None:  # a tool's call, or thoughts alone; an empty completion is a text
-            return {"error": f"the reply holds no text (finish reason {choice.finish_reason})"}
+    def _record(self, answer: Answer, most: int, mark: str) -> dict[str, Any]:
+        """A reply as the other engines give it, of at most so many characters and the mark."""
+        self.server.usage["prompt_tokens"] += answer.prompt_tokens or 0
+        self.server.usage["completion_tokens"] += answer.completion_tokens or 0
+        if answer.text is None:  # an empty completion is a text
+            return {"error": f"the reply holds no text (finish reason {answer.finish_reason})"}
+        text: str = keys.masked(answer.text).strip()
+        if len(text) > most:  # what the server did not stop at max_new_tokens is stopped here
+            cut = {"text": text[:most] + mark, "tokens": None, "finish_reason": "length"}
+            return {**cut, "top": answer.top}
         return {
-            "text": text.strip(),
-            "tokens": getattr(used, "completion_tokens", None),
-            "finish_reason": choice.finish_reason or "stop",
-            "top": _alternatives(choice.logprobs),
+            "text": text,
+            "tokens": answer.completion_tokens,
+            "finish_reason": answer.finish_reason,
+            "top": answer.top,
         }
 
 
-def _alternatives(logprobs: Any) -> list[list[dict[str, Any]]]:
-    """Per token of the reply its likeliest alternatives, where the server gave them."""
-    if getattr(logprobs, "content", None):
-        return [
-            [{"token": a.token, "logprob": a.logprob} for a in token.top_logprobs or [token]]
-            for token in logprobs.content
-        ]
-    return [
-        [{"token": token, "logprob": value} for token, value in alternatives.items()]
-        for alternatives in getattr(logprobs, "top_logprobs", None) or []
-    ]
+def longest_reply(max_new_tokens: int) -> int:
+    """Characters kept of a reply: a bound far over what so many tokens come to."""
+    return min(LONGEST_TOKEN * max_new_tokens, LONGEST_REPLY)

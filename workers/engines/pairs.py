@@ -9,6 +9,7 @@ from datasets import Dataset
 
 from alignment.method.config import TrainConfig
 from alignment.method.errors import MoraError
+from workers.engines.encoding import through_template
 
 Pair = dict[str, str]  # prompt, chosen, rejected
 
@@ -23,7 +24,7 @@ def fitting(tokenizer: Any, pairs: list[Pair], settings: TrainConfig) -> list[Pa
     for key in longest:
         turns = _conversation(dict(zip(("prompt", "chosen", "rejected"), key, strict=True)))
         longest[key] = max(
-            len(tokenizer.apply_chat_template(turns["prompt"] + turns[member], return_dict=False))
+            len(through_template(tokenizer, turns["prompt"] + turns[member], return_dict=False))
             for member in ("chosen", "rejected")
         )
     kept = [pair for pair in pairs if longest[_key(pair)] <= settings.max_length]

@@ -9,13 +9,12 @@ from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification
 
 from alignment.method.errors import MoraError
-from alignment.model_folders import check_model
 from workers.engines.encoding import Encoder
 from workers.engines.engine import Engine, Spec
+from workers.engines.loading import context_of, embeddings_of, load_model, scored
 from workers.engines.sampler import make_deterministic
 
 BATCH = 32  # exchanges, of like length
@@ -36,29 +35,40 @@ class RewardModel:
     """The model with its tokenizer, on the GPU where there is one."""
 
     def __init__(self, spec: Spec) -> None:
-        folder = Path(spec["model"])
+        self.folder = Path(spec["model"])
         self.output = spec["output"]
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.model = _model(folder, spec["dtype"], spec["remote_code"])
-        self.encoder = Encoder(folder, spec["max_length"])
+        self.model = load_model(
+            AutoModelForSequenceClassification,
+            self.folder,
+            spec["dtype"],
+            name="reward model",
+            remote_code=spec["remote_code"],
+        )
+        rooms = [spec["max_length"], context_of(self.model)]
+        self.encoder = Encoder(self.folder, embeddings_of(self.model), rooms)
         self.tokenizer = self.encoder.tokenizer
+        # Of some kinds (RoBERTa) the config counts positions that no text can have.
+        self.encoder.room = min(self.encoder.room, self.tokenizer.model_max_length)
         self.tokenizer.padding_side = "right"
         # Where the sequence ends is found by the padding token.
         self.model.config.pad_token_id = self.tokenizer.pad_token_id
         self.model.to(self.device).eval()
 
     def score(self, prompts: list[str], completions: list[str]) -> list[dict[str, Any]]:
-        """Per item {"heads": raw outputs}, or {"error": why}."""
+        """Per item {"heads": raw outputs}, or {"error": why}. Raises MoraError where no item
+        comes to numbers."""
         items = zip(prompts, completions, strict=True)
         encoded = [self.encoder.exchange(*item) for item in items]
-        found: list[dict[str, Any]] = [{"error": self.encoder.too_long(t, 0)} for t in encoded]
+        found: list[dict[str, Any]] = [{"error": self.encoder.unfit(t, 0)} for t in encoded]
         fitting = (i for i, one in enumerate(found) if not one["error"])
         order = sorted(fitting, key=lambda i: -len(encoded[i]))
+        heads: list[list[float]] = []
         for at in range(0, len(order), BATCH):
             batch = order[at : at + BATCH]
-            heads = self._heads([encoded[i] for i in batch])
-            for i, own in zip(batch, heads, strict=True):
-                found[i] = {"heads": own}
+            heads += self._heads([encoded[i] for i in batch])
+        for i, own in zip(order, scored(self.folder, heads), strict=True):
+            found[i] = own
         return found
 
     @torch.inference_mode()
@@ -69,25 +79,3 @@ class RewardModel:
             raise MoraError(f"The model's output has no {self.output!r}; set `output` to logits.")
         heads: list[list[float]] = output.float().reshape(len(rows), -1).tolist()
         return heads
-
-
-def _model(folder: Path, dtype: str, remote_code: bool) -> Any:
-    check_model(folder)
-    try:
-        model, told = AutoModelForSequenceClassification.from_pretrained(
-            folder,
-            dtype=getattr(torch, dtype),
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=remote_code,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        raise MoraError(f"{folder} cannot be loaded as a reward model ({error}).") from error
-    if told["missing_keys"]:
-        lacks = sorted(told["missing_keys"])[0]
-        raise MoraError(
-            f"{folder} is no reward model: it has no weights for {lacks}; name a "
-            "sequence-classification model."
-        )
-    return model

@@ -9,14 +9,17 @@ from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers import (
+    AutoModelForCausalLM,
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+)
 
-from alignment.method.errors import MoraError
 from alignment.method.seeds import seed_of
-from alignment.model_folders import check_model
 from workers.engines.encoding import Encoder
-from workers.engines.engine import Engine, Spec
+from workers.engines.engine import Engine, Spec, likely
+from workers.engines.loading import context_of, embeddings_of, load_model, not_finite
 
 CHAT_BATCH = 32  # conversations, of like length
 LOGPROB_STEPS = 4  # tokens of a reply whose alternatives are given
@@ -39,28 +42,7 @@ def load(spec: Spec) -> Engine:
 
 def load_causal(folder: Path, dtype: str) -> Any:
     """A language model from a folder; MoraError where it may not or cannot be loaded."""
-    check_model(folder)
-    try:
-        model, told = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=getattr(torch, dtype),
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
-        raise MoraError(
-            f"{folder} cannot be loaded ({error}); name a whole model of a kind that "
-            f"transformers {transformers.__version__} knows."
-        ) from error
-    if told["missing_keys"]:  # transformers would draw them at random
-        lacks = sorted(told["missing_keys"])[0]
-        raise MoraError(
-            f"{folder} is no language model: it has no weights for {lacks}; name a model that was "
-            "saved with its language-model head."
-        )
-    return model
+    return load_model(AutoModelForCausalLM, folder, dtype, name="language model")
 
 
 def make_deterministic() -> None:
@@ -75,11 +57,11 @@ class Sampler:
     def __init__(self, folder: Path, dtype: str) -> None:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.model = load_causal(folder, dtype)
-        room = getattr(self.model.config, "max_position_embeddings", None)
-        self.encoder = Encoder(folder, room)
+        self.encoder = Encoder(folder, embeddings_of(self.model), [context_of(self.model)])
         self.tokenizer = self.encoder.tokenizer
         self.tokenizer.padding_side = "left"
         self.model.to(self.device).eval()
+        self.checks = LogitsProcessorList([_Finite(folder)])
         self.stops = _stops(self.model, self.tokenizer)
         # What a published model's own file says of decoding must not mix with the run's.
         self.model.generation_config = GenerationConfig()
@@ -92,7 +74,7 @@ class Sampler:
         A prompt that leaves no room for `max_new_tokens` has {"error": why} instead.
         """
         encoded = [self.encode(prompt) for prompt in prompts]
-        errors = [self.encoder.too_long(t, params["max_new_tokens"]) for t in encoded]
+        errors = [self.encoder.unfit(t, params["max_new_tokens"]) for t in encoded]
         rows = [(i, j) for i in range(len(prompts)) for j in range(len(seeds[i])) if not errors[i]]
         rows.sort(key=lambda row: -len(encoded[row[0]]))
         torch.manual_seed(seed_of(*(seed for group in seeds for seed in group)))
@@ -118,7 +100,7 @@ class Sampler:
         given = template_args or [{} for _ in conversations]
         pairs = zip(conversations, given, strict=True)
         encoded = [self.encoder.conversation(text, args) for text, args in pairs]
-        errors = [self.encoder.too_long(t, params["max_new_tokens"]) for t in encoded]
+        errors = [self.encoder.unfit(t, params["max_new_tokens"]) for t in encoded]
         replies = [{"error": error} for error in errors]
         order = sorted((i for i, e in enumerate(errors) if not e), key=lambda i: -len(encoded[i]))
         for at in range(0, len(order), CHAT_BATCH):
@@ -135,7 +117,7 @@ class Sampler:
         for prompt, own in zip(prompts, answers, strict=True):
             head = self.encode(prompt)
             tails = [self.tokenizer.encode(text, add_special_tokens=False) for text in own]
-            error = self.encoder.too_long(head, max(map(len, tails), default=0))
+            error = self.encoder.unfit(head, max(map(len, tails), default=0))
             found.append({"error": error} if error else {"logp": self._logp(head, tails)})
         return found
 
@@ -148,6 +130,7 @@ class Sampler:
             # Padded on the right, where no earlier token sees it.
             ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(self.device)
             logits = self.model(ids).logits[:, len(head) - 1 : -1].float()
+            self.checks(ids, logits)
             each = torch.log_softmax(logits, -1).gather(-1, ids[:, len(head) :, None])[..., 0]
             for row, tail in zip(each, tails[at : at + CHAT_BATCH], strict=True):
                 values.append(float(row[: len(tail)].sum()))
@@ -164,7 +147,9 @@ class Sampler:
         batch = self.tokenizer.pad({"input_ids": rows}, return_tensors="pt").to(self.device)
         config = _decoding(params, self.stops, self.tokenizer.pad_token_id)
         top = params.get("logprobs", 0)
-        output = self.model.generate(**batch, generation_config=config)
+        output = self.model.generate(
+            **batch, generation_config=config, logits_processor=self.checks
+        )
         new = output.sequences[:, batch["input_ids"].shape[1] :].tolist()
         found = [self._rollout(row) for row in new]
         if top:
@@ -187,16 +172,28 @@ class Sampler:
         steps = [torch.log_softmax(step.float(), -1).topk(top) for step in logits[:LOGPROB_STEPS]]
         return [
             [
-                [
-                    {"token": self.tokenizer.decode([token]), "logprob": value}
+                likely(
+                    (self.tokenizer.decode([token]), value)
                     for token, value in zip(
                         step.indices[row].tolist(), step.values[row].tolist(), strict=True
                     )
-                ]
+                )
                 for step in steps
             ]
             for row in range(len(logits[0]))
         ]
+
+
+class _Finite(LogitsProcessor):
+    """Refuses logits that are not numbers; minus infinity is a token that never comes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        if not (scores < torch.inf).all():
+            raise not_finite(self.folder)
+        return scores
 
 
 def _stops(model: Any, tokenizer: Any) -> set[int]:

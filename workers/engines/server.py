@@ -5,20 +5,24 @@ model, address) is a MoraError that names cause and remedy.
 
 import asyncio
 import logging
-import os
 import random
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from time import time
 from typing import Any
 
+import httpx2
 import openai
 
 from alignment.method.errors import MoraError
+from workers.engines import keys, replies
 
 log = logging.getLogger("mora.endpoint")
 TRIES = 6
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0  # seconds, doubling; a server's Retry-After comes before
+LONGEST_BODY = 16_000_000  # bytes of an answer; more is not read
+LONGEST_QUOTE = 300  # characters of what a server says
 NO_KEY = "none"  # the client wants one; a server without keys ignores it
 # What a server may not know, and what is sent instead.
 OPTIONAL = {"seed": "", "max_tokens": "max_completion_tokens"}
@@ -27,6 +31,33 @@ AGAIN = (openai.RateLimitError, openai.InternalServerError, openai.APIConnection
 
 class Failed(Exception):
     """A request that failed for good; the message says how."""
+
+
+class _TooLong(openai.OpenAIError):
+    """As one of the client's own errors, for those it hands on as they are."""
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    """An answer's body up to a limit."""
+
+    def __init__(self, body: httpx2.AsyncByteStream) -> None:
+        self.body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = 0
+        async for part in self.body:
+            size += len(part)
+            if size > LONGEST_BODY:
+                raise _TooLong(f"it has over {LONGEST_BODY:,} bytes")
+            yield part
+
+    async def aclose(self) -> None:
+        await self.body.aclose()
+
+
+async def _bound(response: httpx2.Response) -> None:
+    assert isinstance(response.stream, httpx2.AsyncByteStream)
+    response.stream = _Bounded(response.stream)
 
 
 @dataclass(kw_only=True)
@@ -42,12 +73,7 @@ class Server:
     _left_out: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.key = os.environ.get(self.key_variable, "") if self.key_variable else NO_KEY
-        if not self.key:
-            raise MoraError(
-                f"The key of endpoint {self.name} is missing: set {self.key_variable} where the "
-                "workers start."
-            )
+        self.key = keys.read(self.name, self.key_variable) if self.key_variable else NO_KEY
         self.forget_usage()
 
     def forget_usage(self) -> None:
@@ -56,7 +82,11 @@ class Server:
     def client(self) -> openai.AsyncOpenAI:
         """No redirects and no proxy: only the address that the operator listed is spoken to."""
         http = openai.DefaultAsyncHttpx2Client(
-            follow_redirects=False, trust_env=False, timeout=self.seconds
+            follow_redirects=False,
+            trust_env=False,
+            timeout=self.seconds,
+            headers={"Accept-Encoding": "identity"},  # unpacked, a body could pass its limit
+            event_hooks={"response": [_bound]},
         )
         return openai.AsyncOpenAI(
             base_url=self.url, api_key=self.key, max_retries=0, http_client=http
@@ -69,7 +99,7 @@ class Server:
         seed: int,
         params: dict[str, Any],
         template_args: dict[str, Any],
-    ) -> Any:
+    ) -> replies.Answer:
         """The server's answer. Raises Failed or MoraError."""
         tries = 0
         while True:
@@ -77,18 +107,19 @@ class Server:
             self.usage["requests"] += 1
             try:
                 async with asyncio.timeout(self.seconds):
-                    return self._checked(await _create(client, conversation, request))
+                    response = await _post(client, conversation, request)
+                return self._answer(response, is_chat=not isinstance(conversation, str))
             except (*AGAIN, TimeoutError) as error:
                 tries += 1
                 if tries >= TRIES:
-                    raise self._given_up(error) from error
+                    raise self._given_up(error) from None  # it may hold the key
                 self.usage["retries"] += 1
                 await asyncio.sleep(wait(error, tries))
             except openai.APIStatusError as error:
                 if not self._leave_out(error, request):
-                    raise self._refused(error) from error
+                    raise self._refused(error) from None
             except (openai.OpenAIError, ValueError) as error:
-                raise Failed(f"the answer cannot be read: {_first_line(error)}") from error
+                raise Failed(f"the answer cannot be read: {_told(error)}") from None
 
     def _request(
         self, conversation: Any, seed: int, params: dict[str, Any], template_args: dict[str, Any]
@@ -104,7 +135,7 @@ class Server:
             is_text = isinstance(conversation, str)
             request |= {"logprobs": top} if is_text else {"logprobs": True, "top_logprobs": top}
         if template_args:
-            request["extra_body"] = {"chat_template_kwargs": template_args}
+            request["chat_template_kwargs"] = template_args
         for name in self._left_out:
             value = request.pop(name)
             if OPTIONAL[name]:
@@ -113,7 +144,7 @@ class Server:
 
     def _leave_out(self, error: openai.APIStatusError, request: dict[str, Any]) -> bool:
         """Whether the server did not know an optional parameter, which is left out from now on."""
-        told = f"{error.param or ''} {_first_line(error)}"
+        told = f"{error.param or ''} {_told(error)}"
         unknown = [
             name
             # A server also names max_tokens when it only says that the text is too long.
@@ -126,13 +157,14 @@ class Server:
         self._left_out.add(unknown[0])
         return True
 
-    def _checked(self, answer: Any) -> Any:
+    def _answer(self, response: httpx2.Response, *, is_chat: bool) -> replies.Answer:
         """The answer where it is one; a proxy's or a web server's page is not."""
-        if isinstance(answer, str) or not getattr(answer, "choices", None):
-            if str(answer).lstrip().startswith("<"):
-                raise MoraError(self._html())
-            raise Failed(f"the answer holds no choice: {str(answer)[:60]!r}")
-        return answer
+        if response.content.lstrip().startswith(b"<"):
+            raise MoraError(self._html())
+        try:
+            return replies.parse(response.content, is_chat=is_chat)
+        except replies.Unusable as error:
+            raise Failed(_quoted(str(error))) from None
 
     def _html(self) -> str:
         return (
@@ -142,16 +174,17 @@ class Server:
 
     def _refused(self, error: openai.APIStatusError) -> Exception:
         """What a status that is not worth a second try means."""
-        code, told = error.status_code, _first_line(error)
+        code, told = error.status_code, _told(error)
         if code in (401, 403):
             return MoraError(
                 f"The endpoint {self.name} refuses the key in {self.key_variable or 'no variable'} "
                 f"({told}); set the right one where the workers start."
             )
         if 300 <= code < 400:
+            where = _quoted(error.response.headers.get("location", "nowhere"))
             return MoraError(
-                f"The endpoint {self.name} redirects to {error.response.headers.get('location')}; "
-                "name the final address in MORA_ENDPOINTS."
+                f"The endpoint {self.name} redirects to {where}; name the final address in "
+                "MORA_ENDPOINTS."
             )
         if error.response.text.lstrip().startswith("<"):
             return MoraError(self._html())
@@ -168,15 +201,18 @@ class Server:
         if isinstance(error, openai.APIConnectionError):
             return MoraError(
                 f"The endpoint {self.name} at {self.url} cannot be reached "
-                f"({error.__cause__ or error}); start it or correct MORA_ENDPOINTS, then retry."
+                f"({_told(error.__cause__ or error)}); start it or correct MORA_ENDPOINTS, then "
+                "retry."
             )
-        return Failed(f"{_first_line(error)}, {TRIES} times")
+        return Failed(f"{_told(error)}, {TRIES} times")
 
 
-async def _create(client: openai.AsyncOpenAI, conversation: Any, request: dict[str, Any]) -> Any:
-    if isinstance(conversation, str):
-        return await client.completions.create(prompt=conversation, **request)
-    return await client.chat.completions.create(messages=conversation, **request)
+async def _post(
+    client: openai.AsyncOpenAI, conversation: Any, request: dict[str, Any]
+) -> httpx2.Response:
+    is_text = isinstance(conversation, str)
+    path, given = ("/completions", "prompt") if is_text else ("/chat/completions", "messages")
+    return await client.post(path, body={given: conversation, **request}, cast_to=httpx2.Response)
 
 
 def wait(error: Exception, tries: int) -> float:
@@ -202,5 +238,16 @@ def _retry_after(error: Exception) -> float | None:
         return None
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+def _told(error: BaseException) -> str:
+    """What an error says; of a server's own, what that says, and its status."""
+    if not isinstance(error, openai.APIStatusError):
+        return _quoted(str(error) or type(error).__name__)
+    told = replies.error_message({"error": error.body}) or error.response.text
+    return _quoted(f"HTTP {error.status_code}: {told}")
+
+
+def _quoted(text: str) -> str:
+    """The text's first line as a sentence can hold it; keys are masked before it is cut."""
+    first: str = keys.masked((text.strip().splitlines() or [""])[0])
+    quoted = first[:LONGEST_QUOTE]
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in quoted)

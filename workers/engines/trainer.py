@@ -27,10 +27,11 @@ from alignment.method.errors import MoraError
 from alignment.model_folders import check_model
 from workers.engines import checkpoints, ranks
 from workers.engines.collapse import gauge
-from workers.engines.encoding import check_template, load_tokenizer
+from workers.engines.encoding import check_template, check_vocabulary, load_tokenizer
 from workers.engines.engine import Engine, Progress, Spec
 from workers.engines.folders import fingerprint, publish
 from workers.engines.gates import first_loss, gate, hash_reference, loss_gates
+from workers.engines.loading import embeddings_of
 from workers.engines.pairs import Pair, distinct, fitting, saved
 from workers.engines.sampler import load_causal, make_deterministic
 
@@ -83,7 +84,7 @@ def train(
     settings = TrainConfig(**config)
     scratch = _scratch(work, here)
     tokenizer = load_tokenizer(model)
-    check_template(model, tokenizer)
+    check_template(tokenizer)
     kept = fitting(tokenizer, pairs, settings)
     output = work / _key(model, kept, settings, seed)
     arguments = _arguments(settings, seed, output)
@@ -179,8 +180,10 @@ def _trainer(
     model: Path, tokenizer: Any, settings: TrainConfig, arguments: DPOConfig, data: Dataset
 ) -> DPOTrainer:
     try:
+        loaded = load_causal(model, "float32")
+        check_vocabulary(tokenizer, embeddings_of(loaded))
         trainer = _Trainer(
-            model=load_causal(model, "float32"),
+            model=loaded,
             args=arguments,
             train_dataset=data,
             processing_class=tokenizer,

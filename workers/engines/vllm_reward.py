@@ -8,6 +8,7 @@ from typing import Any
 
 from workers.engines.encoding import Encoder
 from workers.engines.engine import Engine, Spec
+from workers.engines.loading import scored
 from workers.engines.vllm_sampler import start, version
 
 
@@ -22,10 +23,11 @@ def load(spec: Spec) -> Engine:
 
 class VllmRewardModel:
     def __init__(self, spec: Spec) -> None:
-        folder = Path(spec["model"])
+        self.folder = Path(spec["model"])
         self.llm = start({**spec, "max_length": None}, runner="pooling")
-        room = min(spec["max_length"], self.llm.model_config.max_model_len)
-        self.encoder = Encoder(folder, room)
+        config = self.llm.model_config
+        rooms = [spec["max_length"], config.max_model_len]
+        self.encoder = Encoder(self.folder, config.get_vocab_size(), rooms)
 
     def score(self, prompts: list[str], completions: list[str]) -> list[dict[str, Any]]:
         """Per item {"heads": raw outputs}, or {"error": why}."""
@@ -33,7 +35,7 @@ class VllmRewardModel:
 
         items = zip(prompts, completions, strict=True)
         encoded = [self.encoder.exchange(*item) for item in items]
-        found: list[dict[str, Any]] = [{"error": self.encoder.too_long(t, 0)} for t in encoded]
+        found: list[dict[str, Any]] = [{"error": self.encoder.unfit(t, 0)} for t in encoded]
         fitting = [i for i, one in enumerate(found) if not one["error"]]
         outputs = self.llm.encode(
             [{"prompt_token_ids": encoded[i]} for i in fitting],
@@ -41,6 +43,7 @@ class VllmRewardModel:
             pooling_task="classify",
             use_tqdm=False,
         )
-        for i, output in zip(fitting, outputs, strict=True):
-            found[i] = {"heads": output.outputs.data.float().reshape(-1).tolist()}
+        heads = [output.outputs.data.float().reshape(-1).tolist() for output in outputs]
+        for i, own in zip(fitting, scored(self.folder, heads), strict=True):
+            found[i] = own
         return found

@@ -13,7 +13,7 @@ from typing import Any
 from alignment.method.errors import MoraError
 from alignment.model_folders import check_model
 from workers.engines.encoding import Encoder
-from workers.engines.engine import Engine, Spec
+from workers.engines.engine import Engine, Spec, likely
 
 MOST_SEED = 2**63 - 1
 LOGPROB_STEPS = 4  # tokens of a reply whose alternatives are given
@@ -85,7 +85,8 @@ class VllmSampler:
             generation_config="vllm",
         )
         self.lora = self._adapter(adapter) if adapter else None
-        self.encoder = Encoder(self.folder, self.llm.model_config.max_model_len)
+        config = self.llm.model_config
+        self.encoder = Encoder(self.folder, config.get_vocab_size(), [config.max_model_len])
         self.stops = sorted(_stops(self.folder) | {self.encoder.tokenizer.eos_token_id} - {None})
 
     def sample(
@@ -117,7 +118,7 @@ class VllmSampler:
         self, rows: list[tuple[list[int], int]], params: dict[str, Any]
     ) -> list[dict[str, Any]]:
         new = params["max_new_tokens"]
-        replies = [{"error": self.encoder.too_long(tokens, new)} for tokens, _ in rows]
+        replies = [{"error": self.encoder.unfit(tokens, new)} for tokens, _ in rows]
         fitting = [i for i, reply in enumerate(replies) if not reply["error"]]
         outputs = self.llm.generate(
             [{"prompt_token_ids": rows[i][0]} for i in fitting],
@@ -155,10 +156,10 @@ class VllmSampler:
 
     def _top(self, logprobs: Any) -> list[list[dict[str, Any]]]:
         return [
-            [
-                {"token": self.encoder.tokenizer.decode([token]), "logprob": found.logprob}
+            likely(
+                (self.encoder.tokenizer.decode([token]), found.logprob)
                 for token, found in step.items()
-            ]
+            )
             for step in logprobs[:LOGPROB_STEPS]
         ]
 
