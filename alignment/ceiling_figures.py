@@ -37,12 +37,6 @@ def pass_plot(shown: Shown, colours: Sequence[str]) -> Plot:
     half = joint.m[_half(joint)] if joint.m else 1
     finding = f"Pass@m over {_prompts(shown.side)}, from m = 1 to {half}: {told}; {ends}."
     whole = _curve_layout("Pass@m", joint.prompts)
-    whole["margin"] |= {"t": 40, "r": 12}
-    whole |= {"showlegend": True, "legend": LEGEND}
-    for trace in traces:
-        trace["mode"] = (
-            "lines+markers"  # curves often end alike, where labels would cover each other
-        )
     return Plot(figure={"data": traces, "layout": whole}, finding=finding)
 
 
@@ -64,9 +58,8 @@ def before_after_plot(found: BeforeAfter) -> Plot:
     traces, told = [], []
     for side, colour in zip((found.before, found.after), SIDES, strict=True):
         joint, least = side.curves.joint_pass_at, side.curves.joint_attainment
-        traces.append(_line(f"{side.name}: Pass@m", joint, colour, label=_short(side)))
-        dashed = _line(f"{side.name}: best of m", least, colour, dash="dash", label=_short(side))
-        traces.append(dashed)
+        traces.append(_line(f"{_short(side)}: Pass@m", joint, colour))
+        traces.append(_line(f"{_short(side)}: best of m", least, colour, dash="dash"))
         told.append(f"{side.name} {two_digits(joint.value[0])}" if joint.m else side.name)
     finding = (
         f"Chance that a rollout passes every bar, over {_prompts(found.before)}: {', '.join(told)}."
@@ -82,20 +75,13 @@ def _short(side: Side) -> str:
     return side.name.partition(" ")[0].rstrip(",")
 
 
-def _line(
-    name: str, curve: Curve, colour: str, dash: str = "solid", label: str = ""
-) -> dict[str, Any]:
-    texts = [""] * (len(curve.m) - 1) + [label or name] if curve.m else []
+def _line(name: str, curve: Curve, colour: str, dash: str = "solid") -> dict[str, Any]:
     return {
         "type": "scatter",
-        "mode": "lines+markers+text",
+        "mode": "lines+markers",
         "name": name,
         "x": list(curve.m),
         "y": list(curve.value),
-        "text": texts,
-        "textposition": "middle right",
-        "textfont": {"color": colour},
-        "cliponaxis": False,
         "line": {"color": colour, "width": 1.8, "dash": dash},
         "marker": {"color": colour, "size": 5},
         "hovertemplate": f"m = %{{x}}: %{{y:.3f}}<extra>{name}</extra>",
@@ -113,8 +99,9 @@ def _curve_layout(title: str, prompts: int) -> dict[str, Any]:
         ),
         yaxis=axis(title, range=[-0.02, 1.02]),
     )
-    whole["margin"]["r"] = 84  # for the labels at the lines' ends
-    return whole
+    # Named in a legend, for curves often end alike, where labels would cover each other.
+    whole["margin"] |= {"t": 40, "r": 12}
+    return {**whole, "showlegend": True, "legend": LEGEND}
 
 
 def grades_plot(shown: Shown, sides: Sequence[Side], levels: Sequence[str]) -> Plot:
@@ -267,7 +254,11 @@ def sweep_plot(sweep: Sweep, colours: Sequence[str]) -> Plot:
             "x": sweep.pairs,
             "y": values,
             "hovertemplate": f"%{{x}} pairs: %{{y:.3f}}<extra>{name}</extra>",
+            "mode": "lines+markers+text",
             "text": [""] * (len(values) - 1) + [name],
+            "textposition": "middle right",
+            "textfont": {"color": colour},
+            "cliponaxis": False,
         }
         traces.append({**_line(name, Curve(m=(1,), value=(0.0,)), colour), **curve})
     whole = layout(xaxis=axis("pairs", rangemode="tozero"), yaxis=axis("mean reward (0 to 1)"))

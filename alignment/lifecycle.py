@@ -115,10 +115,10 @@ def _start(stage: Stage, before: list[Stage]) -> None:
     fingerprint = fingerprint_of(stage, before)
     with transaction.atomic():
         _one_start_at_a_time(stage.run.project_id)
-        if other := reuse.at_work(stage, before, fingerprint):
-            return _wait_for(stage, other)
         if twin := reuse.finished(stage, before, fingerprint):
             return _reuse(stage, twin)
+        if other := reuse.at_work(stage, before, fingerprint):
+            return _wait_for(stage, other)
         if stage.kind == "review":
             rewrites = next(s for s in reversed(before) if s.kind == "rewrite")
             return _open_review(stage, rewrites, fingerprint)
@@ -133,7 +133,9 @@ def _one_start_at_a_time(project_id: int) -> None:
 
 
 def _wait_for(stage: Stage, other: Run) -> None:
-    """Say on the pending stage what it waits for; the sweeper asks again."""
+    """Say on the pending stage what it waits for; the sweeper asks again. A run that waits before
+    its first stage is queued."""
+    Run.objects.filter(pk=stage.run_id, status=S.PENDING).update(status=S.QUEUED)
     reason = f"waits for run {other.name}, which is at work on the same"
     if stage.reason != reason:
         Stage.objects.filter(pk=stage.pk, status=S.PENDING).update(reason=reason)

@@ -23,9 +23,8 @@ def finished(stage: Stage, before: list[Stage], fingerprint: str) -> Stage | Non
 
 
 def at_work(stage: Stage, before: list[Stage], fingerprint: str) -> Run | None:
-    """The run that is at work on what this stage would do. A run's first stage waits for none, so
-    that a run which was started is seen to run."""
-    if stage.run.rerun_from is not None or not before:
+    """The run that is at work on what this stage would do."""
+    if stage.run.rerun_from is not None:
         return None
     found = _newest(stage, before, fingerprint, (Status.QUEUED, Status.RUNNING))
     return found.run if found else None

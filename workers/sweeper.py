@@ -61,7 +61,8 @@ def advance_runs() -> None:
     """Hand on the runs that were left between two stages."""
     live = Stage.objects.filter(run=OuterRef("pk"), status__in=lifecycle.LIVE)
     pending = Stage.objects.filter(run=OuterRef("pk"), status=Status.PENDING)
-    for run in Run.objects.filter(Exists(pending), ~Exists(live), status=Status.RUNNING):
+    begun = (Status.QUEUED, Status.RUNNING)
+    for run in Run.objects.filter(Exists(pending), ~Exists(live), status__in=begun):
         lifecycle.advance(run)
 
 

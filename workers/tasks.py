@@ -157,10 +157,10 @@ def fail(stage_id: int, error: Exception) -> None:
         error = MoraError(DISK_FULL)
     stage = Stage.objects.get(pk=stage_id)
     expected = isinstance(error, MoraError)
-    trace = "" if expected else "".join(traceback.format_exception(error))
-    reason = str(error) if expected else defect(error)
+    trace = "" if expected else store.storable("".join(traceback.format_exception(error)))
+    reason = store.storable(str(error) if expected else defect(error))
     log.error("%s failed: %s", stage, trace or reason)
     try:
-        lifecycle.fail(stage, store.storable(reason), store.storable(trace))
+        lifecycle.fail(stage, reason, trace)
     except lifecycle.Stale:
         claims.settle(stage_id)

@@ -99,8 +99,10 @@ def compare_page(
 
 @dataclass(frozen=True, kw_only=True)
 class _Picked:
-    """Which arms are shown, the base first; start: the arm of its start policy, shown or not."""
+    """Which arms are shown, the base first, and on which of its seeds; start: the arm of its start
+    policy."""
 
+    seeds: list[int]
     shown: list[CompareArm]
     start: CompareArm | None
     options: list[str]
@@ -112,19 +114,21 @@ class _Picked:
 def _pick(base: CompareArm, choices: Sequence[CompareArm], chosen: Sequence[str]) -> _Picked:
     fitting = [a for a in choices if a is not base and a.fits(base)]
     start = next((a for a in fitting if a.round == 0 and base.start in a.keys), None)
-    if start and not base.evaluations.keys() <= start.evaluations.keys():
-        start = None
-    wanted = [a for a in fitting if not chosen or any(a.is_called(n) for n in chosen)]
+    wanted = [a for a in fitting if a is start or not chosen or any(a.is_called(n) for n in chosen)]
     alike = [base]
     for arm in wanted:
         if all(arm.fits(other) for other in alike):
             alike.append(arm)
-    options = [a for a in fitting if a is start or a.evaluations.keys() == base.evaluations.keys()]
+    seeds = _seeds(base, [a for a in fitting if a is not start])
+    options = [a for a in fitting if seeds <= a.evaluations.keys()]
+    if start not in options:
+        start = None
     # The start policy's arm is never left out for room: wins are against it.
     paired = sorted((a for a in alike if a in options), key=lambda a: a is not start)
     shown = [base, *paired][:MOST_ARMS]
     unlike = [a for a in choices if a is not base and a not in fitting]
     return _Picked(
+        seeds=sorted(seeds),
         shown=shown,
         start=start,
         options=[a.name for a in options],
@@ -134,11 +138,18 @@ def _pick(base: CompareArm, choices: Sequence[CompareArm], chosen: Sequence[str]
     )
 
 
+def _seeds(base: CompareArm, others: Sequence[CompareArm]) -> set[int]:
+    """Those of the base's seeds that are compared: all where another arm has them all, else as many
+    as another arm has."""
+    shared = [base.evaluations.keys() & other.evaluations.keys() for other in others]
+    return set(max(filter(None, shared), key=len, default=base.evaluations.keys()))
+
+
 def _compared(
     page: ComparePage, base: CompareArm, picked: _Picked, asked: Mapping[str, str]
 ) -> ComparePage:
     """The page with the figures of the arms that fit, or why they cannot be compared after all."""
-    shown, start, seeds = picked.shown, picked.start, sorted(base.evaluations)
+    shown, start, seeds = picked.shown, picked.start, picked.seeds
     try:
         on = answered({a.name: [a.evaluations[s] for s in seeds] for a in reversed(shown)})
     except MoraError as error:

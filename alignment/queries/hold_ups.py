@@ -19,7 +19,10 @@ def hold_ups(run: Run) -> list[str]:
     """Sentences on what holds the run up; none where nothing is known to."""
     at_work = run.stages.filter(status__in=(Status.QUEUED, Status.RUNNING)).annotate(now=Now())
     stage = at_work.order_by("position").first()
-    return held_up_by(stage, stage.now, last_heartbeat(stage)) if stage else held_up_by(None)
+    if stage:
+        return held_up_by(stage, stage.now, last_heartbeat(stage))
+    waits = run.stages.filter(status=Status.PENDING).exclude(reason="").first()
+    return [*held_up_by(None), *([f"It {waits.reason}."] if waits else [])]
 
 
 def held_up_by(

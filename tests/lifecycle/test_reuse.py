@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 
 from alignment import lifecycle
 from alignment.models import Run, Stage, Status
+from alignment.queries.hold_ups import hold_ups
 from tests.builders import make_run, ready_project
 from workers import sweeper
 
@@ -36,51 +37,79 @@ def end(stage: Stage) -> None:
     lifecycle.advance(stage.run)
 
 
-def started(run: Run) -> Stage:
-    """The run's first stage, at work."""
-    lifecycle.advance(run)
-    stage = stage_of(run, "evaluate", 0)
-    go(stage)
-    return stage
-
-
-def test_a_stage_waits_for_the_run_that_does_the_same_and_takes_its_rows(make: Make) -> None:
+@pytest.fixture
+def two_started(make: Make) -> tuple[Run, Run]:
+    """Two runs that differ in their training alone, started at once: the first evaluates."""
     one, two = make("one"), make("two", train={"pairs_share": 0.5})
-    evaluations = [started(run) for run in (one, two)]
-    for evaluation in evaluations:
-        end(evaluation)
-    mine, waits = stage_of(one, "sample"), stage_of(two, "sample")
-    assert (mine.status, waits.status) == (S.QUEUED, S.PENDING)
-    assert waits.reason == "waits for run one, which is at work on the same"
+    for run in (one, two):
+        lifecycle.advance(run)
+        run.refresh_from_db()
+    go(stage_of(one, "evaluate", 0))
+    return one, two
+
+
+WAITS = "waits for run one, which is at work on the same"
+
+
+def test_a_stage_waits_for_the_run_that_does_the_same_and_takes_its_rows(
+    two_started: tuple[Run, Run],
+) -> None:
+    one, two = two_started
+    mine, waits = stage_of(one, "evaluate", 0), stage_of(two, "evaluate", 0)
+    assert (mine.status, waits.status, waits.reason) == (S.RUNNING, S.PENDING, WAITS)
+    assert (two.status, hold_ups(two)) == (S.QUEUED, [f"It {WAITS}."])
     assert two.events.filter(data__status="pending", kind="stage").count() == 1
     sweeper.advance_runs()
     assert two.events.filter(data__status="pending", kind="stage").count() == 1, "told once"
-    go(mine)
     end(mine)
     sweeper.advance_runs()
     waits.refresh_from_db()
     assert (waits.status, waits.reused_from, waits.reason) == (
         S.SUCCEEDED, mine, "reused from run one",
     )  # fmt: skip
-    assert stage_of(two, "score").reason == "waits for run one, which is at work on the same"
+    two.refresh_from_db()
+    assert (stage_of(two, "sample").reason, two.status) == (WAITS, S.RUNNING)
 
 
 @pytest.mark.parametrize("ending", ["cancel", "fail"])
 def test_a_stage_that_waited_is_done_when_the_other_run_does_not_end_it(
-    make: Make, ending: str
+    two_started: tuple[Run, Run], ending: str
 ) -> None:
-    one, two = make("one"), make("two", train={"pairs_share": 0.5})
-    for evaluation in [started(run) for run in (one, two)]:
-        end(evaluation)
+    one, two = two_started
     if ending == "cancel":
         lifecycle.cancel(one)
     else:
-        mine = stage_of(one, "sample")
-        go(mine)
-        lifecycle.fail(mine, "poisoned")
+        lifecycle.fail(stage_of(one, "evaluate", 0), "poisoned")
     sweeper.advance_runs()
-    waited = stage_of(two, "sample")
+    waited = stage_of(two, "evaluate", 0)
     assert (waited.status, waited.reason) == (S.QUEUED, "")
+
+
+def test_a_run_that_waits_can_be_cancelled_and_taken_up_again(
+    two_started: tuple[Run, Run],
+) -> None:
+    _, two = two_started
+    lifecycle.cancel(two)
+    two.refresh_from_db()
+    assert two.status == S.CANCELLED
+    lifecycle.retry(two)
+    two.refresh_from_db()
+    assert (two.status, stage_of(two, "evaluate", 0).reason) == (S.QUEUED, WAITS)
+
+
+def test_what_is_finished_is_taken_though_another_run_does_it_again(
+    two_started: tuple[Run, Run], make: Make
+) -> None:
+    one, two = two_started
+    lifecycle.cancel(two)
+    end(stage_of(one, "evaluate", 0))
+    again = stage_of(two, "evaluate", 0)
+    Stage.objects.filter(pk=again.pk).update(  # as a retry of what it had begun leaves it
+        status=S.RUNNING, fingerprint=stage_of(one, "evaluate", 0).fingerprint
+    )
+    three = make("three", train={"pairs_share": 0.25})
+    lifecycle.advance(three)
+    assert stage_of(three, "evaluate", 0).reused_from == stage_of(one, "evaluate", 0)
 
 
 def test_scores_of_another_runs_rollouts_are_not_taken_for_those_of_ones_own(make: Make) -> None:

@@ -374,3 +374,23 @@ def test_a_sweep_shows_the_pairs_that_were_trained_on(
         evaluated(run, 1, SAFE, 10)
     page = compare_page(project, {"base": "share 1.0"})
     assert page.sweep is not None and page.sweep.pairs == [1.0, 2.0, 10.0]
+
+
+def test_a_further_seed_of_the_base_leaves_the_others_compared_on_theirs(
+    researcher: Client, project: Project, arms: dict[str, list[Run]], people: dict[str, User]
+) -> None:
+    run = make_run(project, people["researcher"], name="safe seed 3", seed=3)
+    evaluated(run, 1, KEEN, 10)
+    page = compare_page(project, {"base": "safe"})
+    assert page.comparison is not None and page.seeds == [1, 2]
+    assert {a.name for a in page.comparison.arms} == {"safe", "keen", "start"}
+    text = researcher.get(reverse("compare", args=[project.slug]), {"base": "safe"})
+    assert "on 4 prompts, seeds 1, 2</span>" in text.content.decode()
+
+
+def test_wins_stay_against_the_start_policy_whichever_arms_are_chosen(
+    project: Project, arms: dict[str, list[Run]]
+) -> None:
+    page = compare_page(project, {"base": "safe"}, ["keen"])
+    assert page.comparison is not None and page.comparison.reference == "start"
+    assert {a.name for a in page.comparison.arms} == {"safe", "keen", "start"}

@@ -48,7 +48,7 @@ def test_a_judge_that_gave_no_score_ends_its_stage_and_a_retry_asks_it_anew(run:
     assert stage.status == Status.FAILED
     assert "judge sandbox-helpful gave no score on any of 1 rollouts: the reply is" in stage.reason
     assert "'about a four'" in stage.reason
-    assert sorted(Score.objects.values_list("raw", flat=True)) == [0.0, 1.0], "those are kept"
+    assert Score.objects.count() == 3, "another run may stand on them"
     lifecycle.retry(run)
     stage.refresh_from_db()
     assert (stage.status, stage.done) == (Status.QUEUED, 0)
@@ -84,7 +84,7 @@ def test_every_seed_is_evaluated_on_the_same_prompts(run: Run, owner: User) -> N
     ("left", "told"),
     [
         ({"rollouts": 32, "valid": 32, "finished": 0, "distinct": 0},
-         ": of 32 with every score none was left by “not stopped by length”;"
+         ": 32 were left by “with every score”, none by “not stopped by length”;"
          " raise sample.max_new_tokens"),
         ({"rollouts": 4, "valid": 4, "finished": 4, "distinct": 4, "pairs": 6, "higher": 5,
           "margin": 0, "taken": 0}, "; lower pair.margin_at_least"),

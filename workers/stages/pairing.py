@@ -210,7 +210,7 @@ def _no_pair(rewrites: int, left: Mapping[str, int]) -> str:
     names = [name for name in FILTERS if name in left]
     for last, name in pairwise(names):
         if left[last] and not left[name]:
-            why = f"of {left[last]:,} {FILTERS[last]} none was left by “{FILTERS[name]}”"
+            why = f"{left[last]:,} were left by “{FILTERS[last]}”, none by “{FILTERS[name]}”"
             return f"{told}: {why}; {REMEDIES.get(name, SAMPLE_MORE)}"
     return told
 

@@ -109,8 +109,7 @@ def finish(stage: Stage) -> Outcome:
 def unjudged(stage: Stage, sampled: Stage, judge_names: dict[str, str], parts: range) -> str:
     """What to say of a judge that gave no score at all; empty where each gave one.
 
-    What it said instead is dropped and the stage's parts that score are open again, so that a
-    retry asks anew.
+    The stage's parts that score are open again then, so that a retry asks anew.
     """
     told = ""
     for by in store.judges(stage.run.project, judge_names.values()):
@@ -126,7 +125,6 @@ def unjudged(stage: Stage, sampled: Stage, judge_names: dict[str, str], parts: r
             " Correct the judge, try it on a text, and start a clone of the run; or retry, if what"
             " it asks answers otherwise now"
         )
-        scores.delete()
     if told:
         again = stage.chunks.filter(part__in=parts)
         size = again.aggregate(size=Sum("size"))["size"]
