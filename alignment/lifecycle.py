@@ -247,11 +247,7 @@ def retry(run: Run) -> None:
             stage.chunks.filter(state=Chunk.State.FAILED).update(
                 state=Chunk.State.OPEN, attempts=0, error=""
             )
-            if stage.chunks.exists():
-                move(stage, S.QUEUED, reason="", traceback="")
-                dispatch.ring(stage)
-            else:
-                move(stage, S.PENDING, reason="", traceback="", ended_at=None)
+            move(stage, S.PENDING, reason="", traceback="", ended_at=None)
     advance(run)
 
 

@@ -70,8 +70,7 @@ def write_scores(
 ) -> None:
     """A judge's replies on rollouts, in parallel; the reward is the raw score on the scale.
 
-    A score that is there already stays, for another run may have had the same rollouts judged; but
-    where the judge could give none then, what it says now takes its place.
+    A score that is there already stays: another run may have had the same rollouts judged.
     """
     assert len(rollouts) == len(judgements), (len(rollouts), len(judgements))
     raw = np.array([np.nan if j["raw"] is None else j["raw"] for j in judgements], dtype=float)
@@ -90,9 +89,7 @@ def write_scores(
         names = ", ".join(columns)
         cursor.execute(
             f"INSERT INTO alignment_score ({names}) SELECT {names} FROM new_score"
-            " ON CONFLICT (rollout_id, judge_id, judge_version) DO UPDATE SET raw = EXCLUDED.raw,"
-            " reward = EXCLUDED.reward, reply = EXCLUDED.reply, reason = EXCLUDED.reason"
-            " WHERE alignment_score.raw IS NULL AND EXCLUDED.raw IS NOT NULL"
+            " ON CONFLICT (rollout_id, judge_id, judge_version) DO NOTHING"
         )
 
 

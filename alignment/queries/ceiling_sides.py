@@ -177,8 +177,7 @@ def key_of(judges: Iterable[Judge]) -> Key:
 
 @lru_cache(maxsize=16)
 def scores_of(sampling_id: int, judges: Key, kind: str) -> SampledScores:
-    """A finished sampling's scores stay, so they are read once; but one that a judge could not give
-    and gave to a later run is seen here after a restart."""
+    """A finished sampling's scores never change, so they are read once."""
     rows = Judge.objects.select_related("dimension").in_bulk([pk for pk, *_ in judges])
     versions = [version for _, version, _ in judges]
     scores = sampled_scores(sampling_id, [rows[pk] for pk, *_ in judges], versions)

@@ -119,12 +119,14 @@ def _pick(base: CompareArm, choices: Sequence[CompareArm], chosen: Sequence[str]
     for arm in wanted:
         if all(arm.fits(other) for other in alike):
             alike.append(arm)
-    seeds = _seeds(base, [a for a in fitting if a is not start])
-    options = [a for a in fitting if seeds <= a.evaluations.keys()]
-    if start not in options:
+    beside = [a for a in alike if a is not base and a is not start]
+    seeds = _seeds(base, beside, start, all_of=bool(chosen))
+    options = [a for a in fitting if base.evaluations.keys() & a.evaluations.keys()]
+    paired = [a for a in alike if a is not base and seeds <= a.evaluations.keys()]
+    if start not in paired:
         start = None
     # The start policy's arm is never left out for room: wins are against it.
-    paired = sorted((a for a in alike if a in options), key=lambda a: a is not start)
+    paired.sort(key=lambda a: a is not start)
     shown = [base, *paired][:MOST_ARMS]
     unlike = [a for a in choices if a is not base and a not in fitting]
     return _Picked(
@@ -138,11 +140,16 @@ def _pick(base: CompareArm, choices: Sequence[CompareArm], chosen: Sequence[str]
     )
 
 
-def _seeds(base: CompareArm, others: Sequence[CompareArm]) -> set[int]:
-    """Those of the base's seeds that are compared: all where another arm has them all, else as many
-    as another arm has."""
-    shared = [base.evaluations.keys() & other.evaluations.keys() for other in others]
-    return set(max(filter(None, shared), key=len, default=base.evaluations.keys()))
+def _seeds(
+    base: CompareArm, others: Sequence[CompareArm], start: CompareArm | None, *, all_of: bool
+) -> set[int]:
+    """Those of the base's seeds that are compared: of them those that every other arm has; or, not
+    all_of, as many as one other arm has. The start policy's arm has them too, where it has any."""
+    own = set(base.evaluations)
+    shared = [own & other.evaluations.keys() for other in others]
+    common = own.intersection(*shared) if all_of else set()
+    seeds = common or max(filter(None, shared), key=len, default=own)
+    return seeds & start.evaluations.keys() or seeds if start else seeds
 
 
 def _compared(

@@ -394,3 +394,17 @@ def test_wins_stay_against_the_start_policy_whichever_arms_are_chosen(
     page = compare_page(project, {"base": "safe"}, ["keen"])
     assert page.comparison is not None and page.comparison.reference == "start"
     assert {a.name for a in page.comparison.arms} == {"safe", "keen", "start"}
+
+
+def test_a_chosen_arm_is_compared_on_the_seeds_that_it_shares_with_the_base(
+    project: Project, arms: dict[str, list[Run]], people: dict[str, User]
+) -> None:
+    once = make_run(
+        project, people["researcher"], name="once", seed=2, pair={"margin_at_least": 0.5}
+    )
+    evaluated(once, 1, KEEN, 10)
+    page = compare_page(project, {"base": "safe"})
+    assert page.seeds == [1, 2] and page.left_out == ["once"] and "once" in page.options
+    page = compare_page(project, {"base": "safe"}, ["once"])
+    assert page.comparison is not None and page.seeds == [2]
+    assert {a.name for a in page.comparison.arms} == {"safe", "once", "start"}

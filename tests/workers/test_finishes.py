@@ -9,7 +9,7 @@ from alignment import lifecycle
 from alignment.models import Policy, Prompt, Rollout, Run, Sampling, Score, Stage, Status
 from tests.builders import add_prompts, make_run, ready_project
 from workers import stages
-from workers.stages import evaluating, pairing
+from workers.stages import evaluating, pairing, scoring
 
 SAID = {"reply": "about a four", "reason": "the reply is not JSON"}
 
@@ -48,11 +48,25 @@ def test_a_judge_that_gave_no_score_ends_its_stage_and_a_retry_asks_it_anew(run:
     assert stage.status == Status.FAILED
     assert "judge sandbox-helpful gave no score on any of 1 rollouts: the reply is" in stage.reason
     assert "'about a four'" in stage.reason
-    assert Score.objects.count() == 3, "another run may stand on them"
+    assert Score.objects.count() == 3, "another run at work may stand on them"
     lifecycle.retry(run)
     stage.refresh_from_db()
-    assert (stage.status, stage.done) == (Status.QUEUED, 0)
-    assert stage.chunks.get().state == "open"
+    assert (stage.status, stage.done, stage.chunks.count()) == (Status.PENDING, 0, 0)
+    scoring.plan(stage)
+    assert sorted(Score.objects.values_list("raw", flat=True)) == [0.0, 1.0], "valid ones stay"
+
+
+def test_what_a_judge_said_is_kept_while_another_run_stands_on_it(run: Run, owner: User) -> None:
+    stage = scored(run, helpful=None, harmless=1.0, truthful=0.0)
+    other = make_run(run.project, owner, name="other", mine={"joint_at_most": 0.2})
+    sample, beside = (other.stages.get(kind=kind) for kind in ("sample", "score"))
+    lifecycle.move(sample, Status.SUCCEEDED, reused_from=run.stages.get(kind="sample"))
+    lifecycle.move(beside, Status.QUEUED)
+    scoring.plan(stage)
+    assert Score.objects.count() == 3
+    lifecycle.cancel(other)
+    scoring.plan(stage)
+    assert Score.objects.count() == 2
 
 
 def test_scores_that_some_rollouts_lack_end_no_stage(run: Run) -> None:

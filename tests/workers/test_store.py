@@ -3,7 +3,7 @@
 import pytest
 from django.db import connection, transaction
 
-from alignment.models import Policy, Prompt, Rollout, Sampling, Score
+from alignment.models import Policy, Prompt, Rollout, Sampling
 from tests.builders import ready_project
 from workers import store
 
@@ -16,23 +16,6 @@ def test_what_no_database_can_hold_of_a_completion_has_a_mark_in_its_place(db: N
     prompt = Prompt.objects.order_by("pk")[0]
     store.write_rollouts(sampling.pk, [(prompt.pk, 0, "a\0b\\0 \t\n\ud800", 3, "stop", 7, False)])
     assert Rollout.objects.get().text == "a\N{REPLACEMENT CHARACTER}b\\0 \t\n?"
-
-
-def test_a_score_stays_unless_the_judge_could_not_give_it_before(db: None) -> None:
-    project = ready_project("model")
-    sampling = Sampling.objects.create(
-        project=project, policy=Policy.objects.get(project=project), engine="transformers"
-    )
-    prompt = Prompt.objects.order_by("pk")[0]
-    for index in range(3):
-        Rollout.objects.create(sampling=sampling, prompt=prompt, index=index, text="t", tokens=1)
-    ids = list(Rollout.objects.order_by("index").values_list("pk", flat=True))
-    judge = project.judges.get(name="sandbox-helpful")
-    for raws in ((3.0, None, None), (5.0, 4.0, None)):
-        said = [{"raw": raw, "reply": str(raw), "reason": "" if raw else "no"} for raw in raws]
-        store.write_scores(judge, ids, said)
-    kept = Score.objects.order_by("rollout__index").values_list("raw", "reply", "reason", "reward")
-    assert list(kept) == [(3.0, "3.0", "", 0.5), (4.0, "4.0", "", 0.75), (None, "None", "no", None)]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -4,7 +4,9 @@ Part 0 samples, the parts after it score what part 0 sampled, and the last ones,
 compare it with the start policy's; the chunks of all are the same prompts.
 """
 
-from alignment.models import Evaluation, Prompt, Sampling, Stage
+from django.db.models import F, Sum
+
+from alignment.models import Chunk, Evaluation, Judge, Prompt, Sampling, Stage
 from workers import store
 from workers.stages import comparing, sampling, scoring
 from workers.stages.job import ChunkPlan, Job, Outcome, Write
@@ -53,6 +55,16 @@ def work(job: Job) -> Write:
     return scoring.score(job, job.stage, judges, scored, own_sets)
 
 
+def _ask_again(stage: Stage, judges: list[Judge]) -> None:
+    """Drop what the judges said, and open the parts that score for a retry."""
+    for by in judges:
+        scoring.scores_of(by, stage).delete()
+    again = stage.chunks.filter(part__in=_scored_in(stage))
+    size = again.aggregate(size=Sum("size"))["size"]
+    again.update(state=Chunk.State.OPEN)
+    Stage.objects.filter(pk=stage.pk).update(done=F("done") - size)
+
+
 def _scored_in(stage: Stage) -> range:
     """The parts that score."""
     return range(1, scoring.last_part(stage) - len(_compare_of(stage)) + 1)
@@ -61,7 +73,9 @@ def _scored_in(stage: Stage) -> range:
 def finish(stage: Stage) -> Outcome:
     sampled = Sampling.objects.get(stage=stage)
     names = stage.config["evaluate"]["judges"]
-    if told := scoring.unjudged(stage, stage, names, _scored_in(stage)):
+    if silent := scoring.silent_judges(stage, stage, names):
+        told = scoring.told_of(silent[0], stage)
+        _ask_again(stage, silent)
         return Outcome(failed=told)
     judges = store.judges(stage.run.project, names.values())
     evaluation = Evaluation.objects.create(

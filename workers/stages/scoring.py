@@ -7,17 +7,19 @@ and not with every chunk.
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from django.db.models import Count, F, Max, Q, Sum
+from django.db.models import Count, F, Max, Q, QuerySet
 
-from alignment.models import Chunk, Judge, Rollout, Score, Stage
+from alignment.models import Judge, Rollout, Score, Stage, Status
 from workers import judging, store
 from workers.stages.job import ChunkPlan, Job, Outcome, Write, add_counts, before
 
 SAMPLED_BY = {"score": "sample", "rescore": "resample"}
+AT_WORK = (Status.QUEUED, Status.RUNNING, Status.CANCELLING)
 
 
 def plan(stage: Stage) -> list[ChunkPlan]:
     sampled = before(stage, SAMPLED_BY[stage.kind]).source
+    _forget_silent(stage, sampled)
     chunks = [
         ChunkPlan(index=chunk.index, items=chunk.items, size=chunk.size)
         for chunk in sampled.chunks.filter(part=0).order_by("index")
@@ -57,7 +59,8 @@ def score(
     parts: range,
     sets: Mapping[str, str] | None = None,
 ) -> Write:
-    """Judge the chunk's rollouts of a sampling stage; what to write of it.
+    """Judge the chunk's rollouts of a sampling stage; what to write of it. What a judge's version
+    said of a rollout before, for another run, stands: it is not asked twice.
 
     parts: the stage's parts that score. sets: by judge the prompt set whose rollouts alone it
     judges.
@@ -69,7 +72,10 @@ def score(
     )
     found = []
     for by in _judges_of(job, judge_names, parts):
-        own = [r for r in rollouts if not sets or r.prompt.prompt_set.name == sets[by.name]]
+        asked = [r for r in rollouts if not sets or r.prompt.prompt_set.name == sets[by.name]]
+        known = Score.objects.filter(judge=by, judge_version=by.version, rollout__in=asked)
+        known_ids = set(known.values_list("rollout", flat=True))
+        own = [r for r in asked if r.pk not in known_ids]
         found.append((by, own, _judged(job, by, sampled, own)))
 
     def write() -> None:
@@ -81,6 +87,8 @@ def score(
 
 
 def _judged(job: Job, by: Judge, sampled: Stage, rollouts: list[Rollout]) -> judging.Judged:
+    if not rollouts:
+        return judging.Judged(judgements=[])
     if by.engine == Judge.Engine.MC2:
         sampling = sampled.sampling
         prompts = [r.prompt for r in rollouts]
@@ -98,39 +106,56 @@ def _judges_of(job: Job, judge_names: dict[str, str], parts: range) -> list[Judg
 def finish(stage: Stage) -> Outcome:
     sampled = before(stage, SAMPLED_BY[stage.kind]).source
     names = stage.config["judges"]
-    if told := unjudged(stage, sampled, names, range(last_part(stage) + 1)):
-        return Outcome(failed=told)
+    if silent := silent_judges(stage, sampled, names):
+        stage.chunks.all().delete()  # a retry plans anew, and asks anew
+        Stage.objects.filter(pk=stage.pk).update(total=0, done=0)
+        return Outcome(failed=told_of(silent[0], sampled))
     versions = {
         judge.name: judge.version for judge in store.judges(stage.run.project, names.values())
     }
     return Outcome(facts={"left_out": left_out(sampled, names), "versions": versions})
 
 
-def unjudged(stage: Stage, sampled: Stage, judge_names: dict[str, str], parts: range) -> str:
-    """What to say of a judge that gave no score at all; empty where each gave one.
-
-    The stage's parts that score are open again then, so that a retry asks anew.
-    """
-    told = ""
+def silent_judges(stage: Stage, sampled: Stage, judge_names: dict[str, str]) -> list[Judge]:
+    """The judges that were asked of a sampling's rollouts and gave no score on any."""
+    found = []
     for by in store.judges(stage.run.project, judge_names.values()):
-        scores = Score.objects.filter(
-            rollout__sampling__stage=sampled, judge=by, judge_version=by.version
-        )
-        first = scores.order_by("pk").first()
-        if first is None or scores.filter(raw__isnull=False).exists():
-            continue
-        told = (
-            f"judge {by.name} gave no score on any of {scores.count():,} rollouts:"
-            f" {first.reason or 'it said nothing'}; its first reply was {first.reply[:120]!r}."
-            " Correct the judge, try it on a text, and start a clone of the run; or retry, if what"
-            " it asks answers otherwise now"
-        )
-    if told:
-        again = stage.chunks.filter(part__in=parts)
-        size = again.aggregate(size=Sum("size"))["size"]
-        again.update(state=Chunk.State.OPEN)
-        Stage.objects.filter(pk=stage.pk).update(done=F("done") - size)
-    return told
+        scores = scores_of(by, sampled)
+        if scores.exists() and not scores.filter(raw__isnull=False).exists():
+            found.append(by)
+    return found
+
+
+def scores_of(by: Judge, sampled: Stage) -> "QuerySet[Score]":
+    """What the judge's version now said of a sampling's rollouts."""
+    return Score.objects.filter(
+        rollout__sampling__stage=sampled, judge=by, judge_version=by.version
+    )
+
+
+def told_of(by: Judge, sampled: Stage) -> str:
+    """What to say of a judge that gave no score at all."""
+    scores = scores_of(by, sampled)
+    first = scores.order_by("pk")[0]
+    return (
+        f"judge {by.name} gave no score on any of {scores.count():,} rollouts:"
+        f" {first.reason or 'it said nothing'}; its first reply was {first.reply[:120]!r}."
+        " Correct the judge, try it on a text, and start a clone of the run; or retry, if what"
+        " it asks answers otherwise now"
+    )
+
+
+def _forget_silent(stage: Stage, sampled: Stage) -> None:
+    """Drop what judges said that gave no score on any rollout, so that they are asked anew; not
+    where another stage at work stands on it. No finished stage does."""
+    at_work = Stage.objects.filter(
+        run__project=stage.run.project_id, kind__in=SAMPLED_BY, status__in=AT_WORK
+    ).exclude(pk=stage.pk)
+    beside = [s for s in at_work if before(s, SAMPLED_BY[s.kind]).source == sampled]
+    kept = {name for other in beside for name in other.config["judges"].values()}
+    for by in silent_judges(stage, sampled, stage.config["judges"]):
+        if by.name not in kept:
+            scores_of(by, sampled).delete()
 
 
 def left_out(sampled: Stage, judge_names: dict[str, str]) -> dict[str, float]:
