@@ -35,7 +35,7 @@ def stage(db: None, owner: User, tmp_path: Path) -> Stage:
 
 @pytest.fixture
 def upgraded(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    monkeypatch.setitem(plan.VERSIONS, stage.kind, 2)
+    monkeypatch.setitem(plan.VERSIONS, stage.kind, stage.version + 1)
     return stage
 
 
@@ -63,7 +63,7 @@ def test_what_no_old_worker_finishes_begins_anew(upgraded: Stage) -> None:
     before = upgraded.fingerprint
     sweeper.start_over_outdated()
     upgraded.refresh_from_db()
-    assert (upgraded.status, upgraded.version) == (Status.QUEUED, 2)
+    assert (upgraded.status, upgraded.version) == (Status.QUEUED, plan.VERSIONS[upgraded.kind])
     assert upgraded.fingerprint != before
     assert not Rollout.objects.exists()
     assert not upgraded.chunks.exists()
@@ -74,12 +74,13 @@ def test_what_no_old_worker_finishes_begins_anew(upgraded: Stage) -> None:
 def test_what_was_rolled_back_begins_anew_too(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Stage.objects.filter(pk=stage.pk).update(version=2)
+    ours = stage.version
+    Stage.objects.filter(pk=stage.pk).update(version=ours + 1)
     assert claims.claim(stage.pk, "host/2/2") is None
     let_pass(stage)
     sweeper.start_over_outdated()
     stage.refresh_from_db()
-    assert (stage.status, stage.version) == (Status.QUEUED, 1)
+    assert (stage.status, stage.version) == (Status.QUEUED, ours)
 
 
 def test_a_retry_keeps_no_finished_chunk_of_another_version(upgraded: Stage, owner: User) -> None:
@@ -88,7 +89,7 @@ def test_a_retry_keeps_no_finished_chunk_of_another_version(upgraded: Stage, own
     lifecycle.fail(upgraded, "for a test")
     runs.retry_run(run=Run.objects.get(pk=upgraded.run_id), by=owner)
     upgraded.refresh_from_db()
-    assert (upgraded.status, upgraded.version) == (Status.QUEUED, 2)
+    assert (upgraded.status, upgraded.version) == (Status.QUEUED, plan.VERSIONS[upgraded.kind])
     assert not Rollout.objects.exists()
 
 

@@ -80,7 +80,9 @@ def test_a_training_whose_weights_are_gone_is_done_again(
     same = make_run(project, owner, name="same")
     done.status, done.fingerprint = Status.SUCCEEDED, fingerprint_of(done, before)
     done.save()
-    *_, again = started(same, "train")
+    *reused, again = started(same, "train")
+    for stage, twin in zip(reused, before, strict=True):
+        Stage.objects.filter(pk=stage.pk).update(reused_from=twin)
     if not kept:
         shutil.rmtree(Policy.objects.get(name="trained").path)
     lifecycle.advance(same)
