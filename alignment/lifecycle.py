@@ -29,8 +29,8 @@ MOVES: dict[str, frozenset[str]] = {
     S.RUNNING: frozenset({S.SUCCEEDED, S.FAILED, S.CANCELLING, S.PENDING}),
     S.WAITING: frozenset({S.SUCCEEDED, S.CANCELLED}),
     S.CANCELLING: frozenset({S.CANCELLED}),
-    S.FAILED: frozenset({S.QUEUED, S.PENDING}),
-    S.CANCELLED: frozenset({S.QUEUED, S.PENDING}),
+    S.FAILED: frozenset({S.PENDING}),
+    S.CANCELLED: frozenset({S.PENDING}),
     S.SUCCEEDED: frozenset(),
 }
 LIVE = (S.QUEUED, S.RUNNING, S.WAITING, S.CANCELLING)
@@ -62,11 +62,13 @@ def move(stage: Stage, to: Status, **fields: Any) -> None:
             raise Stale(f"the stage is no longer {stage.status}: {stage}")
         stage.refresh_from_db()
         _settle_run(stage.run_id)
-        emit(
-            stage.run_id,
-            "stage",
-            {"stage": stage.pk, "kind": stage.kind, "round": stage.round, "status": to},
-        )
+        _tell(stage, to)
+
+
+def _tell(stage: Stage, status: Status) -> None:
+    """Write the event of how a stage stands; as `emit`, the last of its transaction."""
+    told = {"stage": stage.pk, "kind": stage.kind, "round": stage.round, "status": status}
+    emit(stage.run_id, "stage", told)
 
 
 def emit(run_id: int, kind: str, data: dict[str, Any]) -> int:
@@ -139,8 +141,7 @@ def _wait_for(stage: Stage, other: Run) -> None:
     reason = f"waits for run {other.name}, which is at work on the same"
     if stage.reason != reason:
         Stage.objects.filter(pk=stage.pk, status=S.PENDING).update(reason=reason)
-        told = {"stage": stage.pk, "kind": stage.kind, "round": stage.round, "status": S.PENDING}
-        emit(stage.run_id, "stage", told)
+        _tell(stage, S.PENDING)
 
 
 def _reuse(stage: Stage, twin: Stage) -> None:

@@ -61,7 +61,7 @@ def make_stage() -> Stage:
 
 def _mine(stage: Stage, sampling: int, judges: list[Judge]) -> None:
     """The verdicts of the rule that ran."""
-    prompt, raw = raw_scores(sampling, judges, [1] * len(judges))
+    prompt, raw = raw_scores(sampling, judges)
     ids, at = np.unique(prompt, return_inverse=True)
     dims = tuple(judge.dimension.record for judge in judges)
     found = mine_many(dims, raw, at.reshape(-1), rule_of({}, list(SCALES), N))

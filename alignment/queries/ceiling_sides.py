@@ -5,7 +5,7 @@ between their prompts: each curve, and each best of N, takes the prompts with as
 rollouts on every side.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -22,8 +22,8 @@ from alignment.method.set_ceiling import (
     most_have,
     set_curves,
 )
-from alignment.models import Judge, Prompt
-from alignment.queries.scores import SampledScores, sampled_scores
+from alignment.models import Prompt
+from alignment.queries.scores import Key, SampledScores, judges_of_key, sampled_scores
 
 SIZES = (16, 32, 64)
 SEED = 0
@@ -167,20 +167,11 @@ def _cut(scores: SampledScores, kept: Bools) -> SampledScores:
     return replace(scores, **{name: getattr(scores, name)[kept] for name in columns})
 
 
-Key = tuple[tuple[int, int, str], ...]
-
-
-def key_of(judges: Iterable[Judge]) -> Key:
-    """Judges, versions and scales: others give other figures."""
-    return tuple((judge.pk, judge.version, repr(judge.dimension.record)) for judge in judges)
-
-
 @lru_cache(maxsize=16)
 def scores_of(sampling_id: int, judges: Key, kind: str) -> SampledScores:
     """A finished sampling's scores never change, so they are read once."""
-    rows = Judge.objects.select_related("dimension").in_bulk([pk for pk, *_ in judges])
-    versions = [version for _, version, _ in judges]
-    scores = sampled_scores(sampling_id, [rows[pk] for pk, *_ in judges], versions)
+    found = judges_of_key(judges)
+    scores = sampled_scores(sampling_id, found, [judge.version for judge in found])
     if not kind:
         return scores
     prompts = Prompt.objects.filter(pk__in=np.unique(scores.prompt).tolist(), kind=kind)

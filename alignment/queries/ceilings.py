@@ -29,9 +29,7 @@ from alignment.models import Prompt, Stage
 from alignment.queries.ceiling_arms import Arm, arms_of, frozen_volume
 from alignment.queries.ceiling_sides import (
     SEED,
-    Key,
     Side,
-    key_of,
     least_valid,
     most_rollouts,
     only,
@@ -39,7 +37,7 @@ from alignment.queries.ceiling_sides import (
     sides_of,
 )
 from alignment.queries.replay import judges_of, sample_of
-from alignment.queries.scores import SampledScores
+from alignment.queries.scores import Key, SampledScores, key_of
 
 OF_MINING = ("joint_pass_at", "joint_attainment", "volume", "reward_variance")
 

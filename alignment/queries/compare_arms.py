@@ -47,6 +47,11 @@ class CompareArm:
         alike = (self.judged, self.prompts) == (other.judged, other.prompts)
         return alike and same and one_version
 
+    def of_seeds(self, seeds: Sequence[int]) -> "CompareArm":
+        """The arm with what it has of these seeds, in their order."""
+        stages = {seed: self.stages[seed] for seed in seeds if seed in self.stages}
+        return replace(self, evaluations={s: self.evaluations[s] for s in seeds}, stages=stages)
+
     def is_called(self, name: str) -> bool:
         return name in (self.name, *self.also)
 

@@ -94,13 +94,13 @@ def compare_page(
         left_out=picked.left_out,
         apart=picked.apart,
     )
-    return _compared(page, base, picked, asked)
+    return _compared(page, picked, asked)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Picked:
     """Which arms are shown, the base first, and on which of its seeds; start: the arm of its start
-    policy."""
+    policy, shown or not."""
 
     seeds: list[int]
     shown: list[CompareArm]
@@ -114,7 +114,7 @@ class _Picked:
 def _pick(base: CompareArm, choices: Sequence[CompareArm], chosen: Sequence[str]) -> _Picked:
     fitting = [a for a in choices if a is not base and a.fits(base)]
     start = next((a for a in fitting if a.round == 0 and base.start in a.keys), None)
-    wanted = [a for a in fitting if a is start or not chosen or any(a.is_called(n) for n in chosen)]
+    wanted = [a for a in fitting if not chosen or any(a.is_called(n) for n in chosen)]
     alike = [base]
     for arm in wanted:
         if all(arm.fits(other) for other in alike):
@@ -123,7 +123,7 @@ def _pick(base: CompareArm, choices: Sequence[CompareArm], chosen: Sequence[str]
     seeds = _seeds(base, beside, start, all_of=bool(chosen))
     options = [a for a in fitting if base.evaluations.keys() & a.evaluations.keys()]
     paired = [a for a in alike if a is not base and seeds <= a.evaluations.keys()]
-    if start not in paired:
+    if start and not seeds <= start.evaluations.keys():
         start = None
     # The start policy's arm is never left out for room: wins are against it.
     paired.sort(key=lambda a: a is not start)
@@ -149,20 +149,22 @@ def _seeds(
     shared = [own & other.evaluations.keys() for other in others]
     common = own.intersection(*shared) if all_of else set()
     seeds = common or max(filter(None, shared), key=len, default=own)
-    return seeds & start.evaluations.keys() or seeds if start else seeds
+    with_start = seeds & start.evaluations.keys() if start else seeds
+    return with_start or seeds
 
 
-def _compared(
-    page: ComparePage, base: CompareArm, picked: _Picked, asked: Mapping[str, str]
-) -> ComparePage:
-    """The page with the figures of the arms that fit, or why they cannot be compared after all."""
-    shown, start, seeds = picked.shown, picked.start, picked.seeds
+def _compared(page: ComparePage, picked: _Picked, asked: Mapping[str, str]) -> ComparePage:
+    """The page with the figures of the arms that fit, all on the seeds that are compared, or why
+    they cannot be compared after all."""
+    seeds = picked.seeds
+    shown = [arm.of_seeds(seeds) for arm in picked.shown]
+    base, start = shown[0], picked.start and picked.start.of_seeds(seeds)
     try:
-        on = answered({a.name: [a.evaluations[s] for s in seeds] for a in reversed(shown)})
+        on = answered({a.name: list(a.evaluations.values()) for a in reversed(shown)})
     except MoraError as error:
         return replace(page, problem=str(error))
     against = base if base.round == 0 else start
-    reference = against.name if against in shown and against else None
+    reference = against.name if against and against.name in on.arms else None
     found = compare_cells(on, base=base.name, reference=reference)
     tax, rounds = tax_of(base, on)
     targets = {n: asked.get(f"target.{n}", "") for n in found.dimensions}

@@ -1,13 +1,11 @@
 """The prompts that a run is evaluated on, which it may neither mine nor train on."""
 
-from alignment.models import Prompt, Run
+from alignment.models import Run
+from alignment.queries.prompts import seeds_of
 
 
 def held_out_texts(run: Run) -> list[str]:
     """Texts of the prompts in all of the run's evaluation sets."""
     evaluate = run.config["evaluate"]
     names = {evaluate["prompts"], *evaluate.get("sets", {}).values()}
-    found = Prompt.objects.filter(
-        prompt_set__project=run.project_id, prompt_set__name__in=names, parent=None
-    )
-    return list(found.values_list("text", flat=True))
+    return list(seeds_of(run.project_id, names).values_list("text", flat=True))

@@ -21,8 +21,8 @@ def hold_ups(run: Run) -> list[str]:
     stage = at_work.order_by("position").first()
     if stage:
         return held_up_by(stage, stage.now, last_heartbeat(stage))
-    waits = run.stages.filter(status=Status.PENDING).exclude(reason="").first()
-    return [*held_up_by(None), *([f"It {waits.reason}."] if waits else [])]
+    waiting = run.stages.filter(status=Status.PENDING).exclude(reason="")
+    return [*held_up_by(None), *(f"It {other.reason}." for other in waiting)]
 
 
 def held_up_by(

@@ -6,7 +6,6 @@ kept, so a change of thresholds is a few comparisons per prompt.
 """
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -24,7 +23,7 @@ from alignment.method.mining import (
 )
 from alignment.method.records import Ints
 from alignment.models import Judge, Stage, Status, Verdict
-from alignment.queries.scores import raw_scores
+from alignment.queries.scores import Key, judges_of_key, key_of, raw_scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +70,7 @@ def replay(stage: Stage, rule: MiningRule) -> Replay:
 def tally_of(stage: Stage) -> Tally:
     """The counts of a finished stage of mining, on the scores of its round's judges, by prompt that
     has a verdict; one without rollouts has counts of 0."""
-    sample = sample_of(stage)
-    judges = judges_of(stage)
-    key = tuple((j.pk, j.version, repr(j.dimension.record)) for j in judges)
-    return _tally(stage.source.pk, sample.sampling.pk, key)
+    return _tally(stage.source.pk, sample_of(stage).sampling.pk, key_of(judges_of(stage)))
 
 
 def sample_of(mine: Stage) -> Stage:
@@ -112,11 +108,10 @@ def _verdicts(mine_id: int) -> tuple[Ints, Ints]:
 
 
 @lru_cache(maxsize=8)
-def _tally(mine_id: int, sampling_id: int, judges: Sequence[tuple[int, int, str]]) -> Tally:
+def _tally(mine_id: int, sampling_id: int, judges: Key) -> Tally:
     """Counts by prompt, in ascending order of prompt ids; a change of a scale is another key."""
-    rows = Judge.objects.select_related("dimension").in_bulk([pk for pk, *_ in judges])
-    found = [rows[pk] for pk, *_ in judges]
-    prompt, raw = raw_scores(sampling_id, found, [version for _, version, _ in judges])
+    found = judges_of_key(judges)
+    prompt, raw = raw_scores(sampling_id, found)
     dims = tuple(judge.dimension.record for judge in found)
     prompts, _ = _verdicts(mine_id)
     return tally(dims, raw, np.searchsorted(prompts, prompt), prompts=len(prompts))

@@ -4,7 +4,7 @@ The database packs each column into one value of bytes: reading rows one by one,
 takes five times as long. What the numbers mean (means, intervals, fronts) is in `queries.results`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from alignment.method.records import Bools, Dimension, Floats, Ints
 from alignment.models import Evaluation, Judge, Score
 
+Key = tuple[tuple[int, int, str], ...]  # judges by id, version and scale; others give other figures
 Judged = tuple[tuple[int, int], ...]  # judges by id, each with the version that scored
 
 
@@ -69,6 +70,18 @@ def evaluation_scores(evaluation: Evaluation) -> SampledScores:
     return sampled_scores(evaluation.sampling_id, judges)
 
 
+def key_of(judges: Iterable[Judge]) -> Key:
+    return tuple((judge.pk, judge.version, repr(judge.dimension.record)) for judge in judges)
+
+
+def judges_of_key(key: Key) -> list[Judge]:
+    """The judges in their order, each in the version named."""
+    rows = Judge.objects.select_related("dimension").in_bulk([pk for pk, *_ in key])
+    for pk, version, _ in key:
+        rows[pk].version = version
+    return [rows[pk] for pk, *_ in key]
+
+
 def sampled_scores(
     sampling_id: int, judges: Sequence[Judge], versions: Sequence[int] = ()
 ) -> SampledScores:
@@ -96,13 +109,13 @@ def sampled_scores(
     )
 
 
-def raw_scores(
-    sampling_id: int, judges: Sequence[Judge], versions: Sequence[int]
-) -> tuple[Ints, Floats]:
-    """Of a sampling: its rollouts' prompt ids (R,) and raw scores (R, K) by judges in versions."""
+def raw_scores(sampling_id: int, judges: Sequence[Judge]) -> tuple[Ints, Floats]:
+    """Of a sampling: its rollouts' prompt ids (R,) and raw scores (R, K) by judges, each in the
+    version that it has."""
     with connection.cursor() as cursor:
         cursor.execute(_PROMPTS, [sampling_id])
         rollout, prompt = map(_column, cursor.fetchone(), (">i8", ">i8"))
+    versions = [judge.version for judge in judges]
     return prompt, _matrix(sampling_id, [judge.pk for judge in judges], versions, rollout)[0]
 
 

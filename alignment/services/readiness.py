@@ -6,13 +6,13 @@ from pathlib import Path
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
 
 from alignment.method.config import RunConfig
 from alignment.method.errors import MoraError
 from alignment.method.mc2 import answers_of
 from alignment.model_folders import allowed, check_model, check_template, weight_shapes
-from alignment.models import Judge, Policy, Project, Prompt, Rewriter
+from alignment.models import Judge, Policy, Project, Rewriter
+from alignment.queries.prompts import seeds_of
 
 SANDBOX_REWRITER = "sandbox"
 COMPARISON = "comparison"  # a use of a judge, in evaluation, beside those that it is kept for
@@ -67,20 +67,13 @@ def mc2_problems(project: Project, config: RunConfig) -> dict[str, str]:
                 f"judge {judge.name!r} reads the policy's own probabilities, which an endpoint does"
                 " not give: use a policy with a model folder, or another judge"
             )
-        elif not any(answers_of(p.meta) for p in seeds_of(project, asked)):
+        elif not any(answers_of(p.meta) for p in seeds_of(project.pk, [asked])):
             found[dimension] = (
                 f"judge {judge.name!r} needs prompts with true and false answers, and {asked!r} has"
                 " none: import TruthfulQA with its answer columns, and name that set for"
                 f" {dimension} (evaluate.sets)"
             )
     return found
-
-
-def seeds_of(project: Project, set_name: str) -> "QuerySet[Prompt]":
-    """The prompts of a set that were imported into it."""
-    return Prompt.objects.filter(
-        prompt_set__project=project, prompt_set__name=set_name, parent=None
-    )
 
 
 def rewriter_problem(project: Project, config: RunConfig) -> str:

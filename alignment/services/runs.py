@@ -16,6 +16,7 @@ from alignment.method.errors import MoraError
 from alignment.models import ENDED, Judge, Project, Role, Run, Stage, Status
 from alignment.models.judges import harm_judge
 from alignment.permissions import require
+from alignment.queries.prompts import seeds_of
 from alignment.queries.trials import measured_noise
 from alignment.services.readiness import (
     COMPARISON,
@@ -25,7 +26,6 @@ from alignment.services.readiness import (
     mc2_problems,
     policy_problem,
     rewriter_problem,
-    seeds_of,
 )
 
 
@@ -163,7 +163,7 @@ def check_config(project: Project, config: RunConfig) -> None:
     sets = {f"rounds.{i}.prompts": r.prompts for i, r in enumerate(config.rounds)}
     sets |= {f"evaluate.sets.{dim}": name for dim, name in config.evaluate.sets.items()}
     for path, name in {**sets, "evaluate.prompts": config.evaluate.prompts}.items():
-        if not seeds_of(project, name).exists():
+        if not seeds_of(project.pk, [name]).exists():
             errors[path] = f"no prompt set {name!r} with prompts in it; import one"
         elif path.startswith("rounds.") and name in config.evaluate.every_set:
             errors[path] = f"{name!r} is held out for evaluation, so nothing is left to mine in it"

@@ -97,6 +97,27 @@ def test_a_run_that_waits_can_be_cancelled_and_taken_up_again(
     assert (two.status, stage_of(two, "evaluate", 0).reason) == (S.QUEUED, WAITS)
 
 
+def test_a_retried_stage_takes_what_another_run_has_finished_meanwhile(
+    two_started: tuple[Run, Run],
+) -> None:
+    one, two = two_started
+    mine = stage_of(one, "evaluate", 0)
+    mine.chunks.create(index=0, items=[1], size=1, state="failed", attempts=3)
+    lifecycle.fail(mine, "poisoned")
+    sweeper.advance_runs()
+    other = stage_of(two, "evaluate", 0)
+    go(other)
+    lifecycle.retry(one)
+    mine.refresh_from_db()
+    assert (mine.status, mine.reason) == (
+        S.PENDING, "waits for run two, which is at work on the same",
+    )  # fmt: skip
+    end(other)
+    sweeper.advance_runs()
+    mine.refresh_from_db()
+    assert (mine.status, mine.reused_from) == (S.SUCCEEDED, other)
+
+
 def test_what_is_finished_is_taken_though_another_run_does_it_again(
     two_started: tuple[Run, Run], make: Make
 ) -> None:
@@ -112,28 +133,41 @@ def test_what_is_finished_is_taken_though_another_run_does_it_again(
     assert stage_of(three, "evaluate", 0).reused_from == stage_of(one, "evaluate", 0)
 
 
-def test_scores_of_another_runs_rollouts_are_not_taken_for_those_of_ones_own(make: Make) -> None:
+@pytest.fixture
+def both_sampled(make: Make) -> tuple[Run, Run]:
+    """Two runs that sampled the same, each for itself."""
     one, two = make("one"), make("two", train={"pairs_share": 0.5})
-    for run in (one, two):  # both have sampled for themselves
+    for run in (one, two):
         for kind, number in (("evaluate", 0), ("sample", 1)):
             stage = stage_of(run, kind, number)
             lifecycle.move(stage, S.QUEUED, fingerprint=f"{kind} of both")
             lifecycle.move(stage, S.RUNNING)
             lifecycle.move(stage, S.SUCCEEDED)
+    return one, two
+
+
+def score_both(one: Run, two: Run) -> None:
     for run in (one, two):
         lifecycle.advance(run)
         score = stage_of(run, "score")
         assert (score.status, score.reused_from) == (S.QUEUED, None)
         go(score)
         lifecycle.move(score, S.SUCCEEDED)
+
+
+def test_scores_of_another_runs_rollouts_are_not_taken_for_those_of_ones_own(
+    both_sampled: tuple[Run, Run],
+) -> None:
+    one, two = both_sampled
+    score_both(one, two)
     assert stage_of(one, "score").fingerprint == stage_of(two, "score").fingerprint
 
 
-def test_of_equal_stages_the_one_that_read_the_rows_at_hand_is_taken(make: Make) -> None:
-    one, two = make("one"), make("two", train={"pairs_share": 0.5})
-    test_scores_of_another_runs_rollouts_are_not_taken_for_those_of_ones_own(
-        lambda name, **_: {"one": one, "two": two}[name]
-    )
+def test_of_equal_stages_the_one_that_read_the_rows_at_hand_is_taken(
+    make: Make, both_sampled: tuple[Run, Run]
+) -> None:
+    one, two = both_sampled
+    score_both(one, two)
     three = make("three", mine={"joint_at_most": 0.2})
     stage = stage_of(three, "evaluate", 0)
     sampled = stage_of(three, "sample")

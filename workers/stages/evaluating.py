@@ -7,6 +7,7 @@ compare it with the start policy's; the chunks of all are the same prompts.
 from django.db.models import F, Sum
 
 from alignment.models import Chunk, Evaluation, Judge, Prompt, Sampling, Stage
+from alignment.queries.prompts import seeds_of
 from workers import store
 from workers.stages import comparing, sampling, scoring
 from workers.stages.job import ChunkPlan, Job, Outcome, Write
@@ -29,10 +30,11 @@ def _compare_of(stage: Stage) -> dict[str, str]:
 
 def prompts_of(stage: Stage) -> list[Prompt]:
     """The held-out prompts of all sets, the same ones for every policy and every seed, since arms
-    are paired over prompts."""
+    are paired over prompts: the first by their keys, which are random as to their texts."""
     limit = stage.config["evaluate"]["limit"]
     names = dict.fromkeys(sets_of(stage).values())
-    return [p for name in names for p in sampling.seeds_of(stage, name)[:limit]]
+    sets = (seeds_of(stage.run.project_id, [name]) for name in names)
+    return [p for found in sets for p in sorted(found, key=lambda p: p.key)[:limit]]
 
 
 def sets_of(stage: Stage) -> dict[str, str]:

@@ -11,6 +11,7 @@ from alignment.method.errors import MoraError
 from alignment.method.seeds import seed_of
 from alignment.method.splits import held_in
 from alignment.models import Prompt, Rollout, Sampling, Stage
+from alignment.queries.prompts import seeds_of
 from workers import specs, store
 from workers.stages.job import (
     ChunkPlan,
@@ -53,23 +54,15 @@ def plan_sampling(stage: Stage, prompts: list[Prompt], part: int = 0) -> list[Ch
 def round_prompts(stage: Stage) -> list[Prompt]:
     """The seeds of the round's prompt set that are not held out, up to its limit."""
     chosen = stage.config["prompts"]
-    seed = stage.config["seed"]
-    prompts = sorted(seeds_of(stage, chosen["set"]), key=lambda p: seed_of(seed, "prompts", p.key))
-    names = chosen["held_out"]
-    held_out = [p.text for name in names for p in seeds_of(stage, name)]
+    project, seed = stage.run.project_id, stage.config["seed"]
+    found = seeds_of(project, [chosen["set"]])
+    prompts = sorted(found, key=lambda p: seed_of(seed, "prompts", p.key))
+    held_out = [p.text for p in seeds_of(project, chosen["held_out"])]
     mask = held_in([p.text for p in prompts], held_out)
     kept = [p for p, inside in zip(prompts, mask, strict=True) if inside]
     stage.facts = {"held_out": len(prompts) - len(kept)}
     stage.save(update_fields=("facts",))
     return kept[: chosen["limit"]]
-
-
-def seeds_of(stage: Stage, set_name: str) -> list[Prompt]:
-    """A set's seeds, in an order that is random with respect to their texts: their keys'."""
-    seeds = Prompt.objects.filter(
-        prompt_set__project=stage.run.project_id, prompt_set__name=set_name, parent=None
-    )
-    return sorted(seeds, key=lambda p: p.key)
 
 
 def approved(stage: Stage) -> list[Prompt]:
