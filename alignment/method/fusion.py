@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from alignment.method.language import content_words, language, script, words
-from alignment.method.splits import held_in
+from alignment.method.splits import HeldOut
 
 Strategy = Literal["fuse", "elaborate", "paraphrase", "none"]
 STRATEGIES: tuple[Strategy, ...] = ("fuse", "elaborate", "paraphrase", "none")
@@ -114,24 +114,23 @@ def check_rewrite(
     original: str,
     rewrite: str,
     limits: Limits,
-    held_out: Sequence[str] = (),
+    held_out: HeldOut | None = None,
     private_texts: Sequence[str] = (),
     harm: Harm | None = None,
     tokens: TokenLengths | None = None,
 ) -> tuple[Check, ...]:
     """All acceptance checks on a rewrite; `none` has none. It is accepted when all pass.
 
-    held_out: the prompts of evaluation, none of which it may be. private_texts: the rubrics and
-    templates that must not show in it. harm: None where the
-    project has no harmless judge, and then that check is absent. tokens: for `elaborate` alone,
-    which needs it (ValueError).
+    held_out: the prompts of evaluation, none of which it may nearly be. private_texts: the rubrics
+    and templates that must not show in it. harm: None where the project has no harmless judge,
+    and then that check is absent. tokens: for `elaborate` alone, which needs it (ValueError).
     """
     if strategy == "none":
         return ()
     checks = [
         _not_empty(rewrite),
         _not_original(original, rewrite),
-        _not_held_out(rewrite, held_out),
+        _not_held_out(rewrite, held_out or HeldOut(())),
         _not_answer(original, rewrite),
         _length_ratio(original, rewrite, limits),
         _same_language(original, rewrite),
@@ -167,9 +166,9 @@ def _not_original(original: str, rewrite: str) -> Check:
     return Check(name="not_original", passed=not same, detail=detail)
 
 
-def _not_held_out(rewrite: str, held_out: Sequence[str]) -> Check:
-    (passed,) = held_in([rewrite], held_out)
-    detail = "no prompt of evaluation" if passed else "the words are those of a held-out prompt"
+def _not_held_out(rewrite: str, held_out: HeldOut) -> Check:
+    passed = not held_out.has(rewrite)
+    detail = "no prompt of evaluation" if passed else "nearly the words of a held-out prompt"
     return Check(name="not_held_out", passed=passed, detail=detail)
 
 

@@ -1,20 +1,41 @@
-"""Keeps held-out prompts, and what is the same but for its spelling, out of what is mined."""
+"""Keeps held-out prompts, and what nearly is one of them, out of what is mined and trained on."""
 
-import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable
 
-_WORD = re.compile(r"\w+")
+from alignment.method.language import content_words, words
+
+# Of ten words in either of two texts, so many are in both when the texts are near-duplicates.
+_SHARED = 9
 
 
-def held_in(texts: Sequence[str], held_out: Sequence[str]) -> list[bool]:
-    """Which texts are no near-duplicate of a held-out one.
+class HeldOut:
+    """Held-out texts, to ask whether another text is a near-duplicate of one.
 
-    Near-duplicates have the same words in the same order, whatever their case, punctuation and
-    spacing.
+    Near-duplicates share nine tenths of their content words (Jaccard index), whatever the order,
+    case, punctuation and common words. A text of common words alone is compared by those.
     """
-    taken = {_words(text) for text in held_out}
-    return [_words(text) not in taken for text in texts]
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._texts = [_terms(text) for text in texts]
+        self._with: defaultdict[str, list[int]] = defaultdict(list)
+        for place, terms in enumerate(self._texts):
+            for term in terms:
+                self._with[term].append(place)
+
+    def has(self, text: str) -> bool:
+        """Whether the text is a near-duplicate of a held-out one."""
+        terms = _terms(text)
+        # Near-duplicates lack at most a tenth of the terms, so one more than that meets them all.
+        few = sorted(terms, key=lambda term: len(self._with.get(term, ())))
+        few = few[: len(terms) * (10 - _SHARED) // 10 + 1]
+        places = {place for term in few for place in self._with.get(term, ())}
+        return any(_near(terms, self._texts[place]) for place in places)
 
 
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(_WORD.findall(text.casefold()))
+def _near(one: frozenset[str], other: frozenset[str]) -> bool:
+    return 10 * len(one & other) >= _SHARED * len(one | other)
+
+
+def _terms(text: str) -> frozenset[str]:
+    return content_words(text) or frozenset(words(text)) or frozenset([text.strip()])

@@ -9,9 +9,8 @@ from typing import Any
 from alignment.importing.rows import flaw
 from alignment.method.edits import word_distance
 from alignment.method.errors import MoraError
-from alignment.method.splits import held_in
 from alignment.models import Review, ReviewItem
-from alignment.queries.held_out import held_out_texts
+from alignment.queries.held_out import held_out
 
 D = Review.Decision
 MOST_TEXT, MOST_WORDS = 20_000, 2_000
@@ -114,10 +113,10 @@ def _checked_edit(answer: Answer, item: ReviewItem) -> Answer:
         return replace(answer, decision=D.APPROVE)
     if parent is not None and _seen(answer.text) == _seen(parent.text):
         raise BadAnswer("the edit is the original again; reject the rewrite, and say why")
-    if not all(held_in([answer.text], held_out_texts(item.stage.run))):
+    if held_out(item.stage.run).has(answer.text):
         raise BadAnswer(
-            "the edit is a prompt that is held out for evaluation, which may not be trained on;"
-            " word it otherwise, or reject the rewrite"
+            "the edit is nearly a prompt that is held out for evaluation, which may not be"
+            " trained on; word it otherwise, or reject the rewrite"
         )
     if found := UNFIT.search(answer.text):
         name = unicodedata.name(found[0], "a control character")

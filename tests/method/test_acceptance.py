@@ -12,6 +12,7 @@ from alignment.method.fusion import (
     check_rewrite,
     kept_terms,
 )
+from alignment.method.splits import HeldOut
 
 ORIGINAL = "How do I store apples for the winter?"
 FUSED = "How do I store apples for the winter so that they last, and what must I be careful with?"
@@ -50,8 +51,9 @@ def test_the_strategy_none_has_no_checks() -> None:
 
 @pytest.mark.parametrize("held_out", [FUSED, FUSED.upper().replace(",", " -")])
 def test_a_held_out_prompt_in_any_dress_fails(held_out: str) -> None:
-    assert set(failing(FUSED, held_out=["How do I dry plums?", held_out])) == {"not_held_out"}
-    assert failing(FUSED, held_out=["How do I dry plums?"]) == {}
+    both = HeldOut(["How do I dry plums?", held_out])
+    assert set(failing(FUSED, held_out=both)) == {"not_held_out"}
+    assert failing(FUSED, held_out=HeldOut(["How do I dry plums?"])) == {}
 
 
 @pytest.mark.parametrize("rewrite", ["", " \n ", "?!"])

@@ -13,7 +13,7 @@ from alignment.method import fusion
 from alignment.method.seeds import seed_of
 from alignment.models import Prompt, RewriteAttempt, Stage
 from alignment.models.judges import harm_judge
-from alignment.queries.held_out import held_out_texts
+from alignment.queries.held_out import held_out
 from workers import judging, rewriters, store
 from workers.stages import tokens
 from workers.stages.job import (
@@ -139,7 +139,7 @@ class _Checker:
         self.by = harm_judge(judges)
         own = [text for judge in judges for text in judge.private_texts]
         self.private_texts = [*rewriter.private_texts, *own]
-        self.held_out = held_out_texts(job.stage.run)
+        self.held_out = held_out(job.stage.run)
         self.harms = self._harms([p.text for p in prompts])
         self.count = tokens.counter_of(policy_before(job.stage))
         self.fused = [self.count(like[p]) if like else None for p in prompts]
