@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from alignment.method.config import MiningConfig
 from alignment.method.errors import MoraError
 from alignment.method.mining import MiningRule, rule_of
+from alignment.method.resampling import Estimate
 from alignment.models import Project, Stage, Status
 from alignment.queries.ceiling_arms import Arm, arms_of, fresh_for
 from alignment.queries.ceiling_sides import SIZES, Side
@@ -209,8 +210,11 @@ def _compared(
     return found, fresh, "" if found else "No prompt of this choice was judged on both sides."
 
 
+COLUMNS = ("table", "of", "figure", "at", "value", "n", "low", "high", "corrected_p")
+
+
 def rows_of(page: CeilingPage) -> Iterator[tuple[Any, ...]]:
-    """The page's figures as (table, of what, figure, at, value, n), for its CSV."""
+    """The page's figures, for its CSV; the last of COLUMNS are left out where a row has none."""
     shown = page.shown
     if shown is None:
         return
@@ -219,14 +223,15 @@ def rows_of(page: CeilingPage) -> Iterator[tuple[Any, ...]]:
             for verdict, n in counts.items():
                 yield "verdicts", which, verdict, "", n, shown.replay.prompts
     for number in (*shown.numbers.numbers, *shown.numbers.clipped):
-        mean = number.mean
-        yield "mining numbers", number.of, number.name, shown.numbers.m, mean.value, mean.n
+        yield "mining numbers", number.of, number.name, shown.numbers.m, *_cells(number.mean)
     sides = [shown.side]
     if shown.compared:
         sides += [shown.compared.before, shown.compared.after]
         for c in shown.compared.changes:
-            for which, found in (("before", c.before), ("after", c.after), ("change", c.change)):
-                yield "ceiling", which, c.name, shown.compared.m, found.value, found.n
+            what = c.name, shown.compared.m
+            yield "ceiling", "before", *what, *_cells(c.before)
+            yield "ceiling", "after", *what, *_cells(c.after)
+            yield "ceiling", "change", *what, *_cells(c.change), c.corrected_p
     for side in sides:
         yield from _side_rows(side, shown)
 
@@ -247,5 +252,8 @@ def _side_rows(side: Side, shown: Shown) -> Iterator[tuple[Any, ...]]:
         yield "grades", side.name, f"{shown.line} passes", at, grades.pass_rate, grades.prompts
     for found in side.levels:
         yield "levels", side.name, f"{shown.bars} {found.name}", "mean", found.mean, found.n
-    refused = side.refusal_rate
-    yield "refusals", side.name, "declines", "all rollouts", refused.value, refused.n
+    yield "refusals", side.name, "declines", "all rollouts", *_cells(side.refusal_rate)
+
+
+def _cells(found: Estimate) -> tuple[float | int | None, ...]:
+    return found.value, found.n, found.low, found.high

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from alignment.method.errors import MoraError
 from alignment.models import Role, Stage
-from alignment.queries.ceiling_page import ceiling_page, rows_of
+from alignment.queries.ceiling_page import COLUMNS, ceiling_page, rows_of
 from alignment.services.ceilings import freeze_pooled_volume
 from alignment.views.access import Request, project_for
 
@@ -36,12 +36,12 @@ def freeze(request: Request, slug: str, stage_id: int) -> HttpResponse:
 
 @require_safe
 def ceiling_csv(request: Request, slug: str) -> HttpResponse:
-    """One line a figure; what is undefined is empty."""
+    """One line a figure, with its 95 % interval; what is undefined is empty."""
     project = project_for(request, slug)
     page = ceiling_page(project, request.GET.dict())
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{project.slug}-ceiling.csv"'
     writer = csv.writer(response)
-    writer.writerow(["table", "of", "figure", "at", "value", "n"])
-    writer.writerows(rows_of(page))
+    writer.writerow(COLUMNS)
+    writer.writerows([*row, *[""] * (len(COLUMNS) - len(row))] for row in rows_of(page))
     return response

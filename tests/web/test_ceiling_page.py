@@ -201,6 +201,9 @@ def test_the_csv_has_every_figure(researcher: Client, compared: Run) -> None:
     }  # fmt: skip
     found = next(r for r in rows if (r["of"], r["figure"]) == ("change", "joint_pass_rate"))
     assert (found["value"], found["n"]) == ("0.5", "6")
+    assert (found["low"], found["high"]) == ("0.5", "0.5") and 0 < float(found["corrected_p"]) <= 1
+    before = next(r for r in rows if (r["of"], r["figure"]) == ("before", "joint_pass_rate"))
+    assert float(before["low"]) <= float(before["value"]) and before["corrected_p"] == ""
 
 
 def test_a_project_without_mining_says_how_it_comes(
