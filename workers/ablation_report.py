@@ -19,7 +19,8 @@ from alignment.models import Evaluation, Prompt, RewriteAttempt, Run, Stage
 from alignment.queries.comparing import Comparison, compare
 from alignment.queries.scores import SampledScores, sampled_scores
 from workers import store
-from workers.ablation import ARMS, Size
+from workers.ablation import ARMS, FOCUS, Size
+from workers.sandbox import demo_config
 
 BASE = "fuse"
 FRESH = "none"  # the arm whose new rollouts are of the originals
@@ -29,31 +30,37 @@ Runs = Mapping[int, Mapping[str, Run]]
 
 def report(runs: Runs, size: Size) -> dict[str, Any]:
     """Everything that the ablation found, as JSON; runs: by seed and arm."""
-    comparison = compare(_evaluations(runs, size), base=BASE, reference="start")
+    rounds = [_after(runs, number) for number in range(1, size.rounds + 1)]
     return {
         "seeds": sorted(runs),
         "size": asdict(size),
         "world": "sandbox: a made-up world built so that the conflict exists; no evidence for the"
         " paper's claim",
-        "dimensions": comparison.dimensions,
-        "held_out_prompts": comparison.prompts,
-        "arms": {arm.name: asdict(arm) for arm in comparison.arms},
-        "differences": [asdict(d) for d in comparison.differences],
+        "dimensions": list(demo_config.DIMENSIONS),
         "base": BASE,
+        "rounds": rounds,
         "ceiling": _ceiling(runs, size),
         "prompt_harm": {
             arm: asdict(_harm(runs, arm, size)) for arm in ARMS if arm not in ("dpo", FRESH)
         },
         "counts": _counts(runs, size),
-        "hypervolume_ranking": _ranking(comparison),
     }
 
 
-def _evaluations(runs: Runs, size: Size) -> dict[str, list[Evaluation]]:
-    """Evaluations by arm and seed: of the start policy, and after the last round."""
-    start = [_evaluation(runs[seed][BASE], 0) for seed in sorted(runs)]
-    last = {arm: [_evaluation(runs[s][arm], size.rounds) for s in sorted(runs)] for arm in ARMS}
-    return {"start": start, **last}
+def _after(runs: Runs, number: int) -> dict[str, Any]:
+    """The start policy and the policies after a round, compared on the held-out prompts."""
+    policies = {"start": [_evaluation(runs[seed][BASE], 0) for seed in sorted(runs)]}
+    for arm in ARMS:
+        policies[arm] = [_evaluation(runs[seed][arm], number) for seed in sorted(runs)]
+    comparison = compare(policies, base=BASE, reference="start")
+    return {
+        "round": number,
+        "focus": FOCUS[number - 1],
+        "held_out_prompts": comparison.prompts,
+        "arms": {arm.name: asdict(arm) for arm in comparison.arms},
+        "differences": [asdict(d) for d in comparison.differences],
+        "hypervolume_ranking": _ranking(comparison),
+    }
 
 
 def _evaluation(run: Run, number: int) -> Evaluation:

@@ -1,6 +1,7 @@
 """The ablation's figures as Markdown, for the generated part of `docs/ablation.md`."""
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -27,32 +28,43 @@ def write_table(path: Path, found: Mapping[str, Any]) -> None:
 
 def tables(found: Mapping[str, Any]) -> str:
     """All tables, with what they show."""
-    dims = found["dimensions"]
     seeds = ", ".join(map(str, found["seeds"]))
     parts = [
-        f"Seeds {seeds}; {found['held_out_prompts']} held-out prompts; {found['world']}.",
-        "### Policies after the last round\n\nMean rewards from 0 to 1 by judges that took no part"
-        " in pairing, the hypervolume of the mean reward vector against 0, refusals and completion"
-        " lengths, with 95 % intervals over seeds and prompts.",
-        _arms(found["arms"], dims),
-        f"### Differences to `{found['base']}`\n\nPaired over prompts and seeds; p of the sign-flip"
-        " test, Holm-corrected over all arms and dimensions; beside it the difference that"
-        " completion length does not explain (intercept of least squares on length differences).",
-        _differences(found["differences"]),
-        "### Win rates against the start policy\n\nBy the evaluation judges' scores, rollout by"
-        " rollout; (wins + 0.5 ties) / valid.",
-        _wins(found["arms"], dims),
+        f"Seeds {seeds}; {found['rounds'][-1]['held_out_prompts']} held-out prompts;"
+        f" {found['world']}.",
+        *(part for after in found["rounds"] for part in _after(after, found)),
         "### Ceiling before and after rewriting\n\nFirst round, fresh rollouts: of the originals"
         f" (`none`) and of each arm's prompts, at m = {found['ceiling']['m']}. In brackets the"
         " paired change to the originals with its 95 % interval and Holm-corrected p.",
         _ceiling(found["ceiling"]),
-        "### Prompts\n\nChange in the prompts' own harm by rewriting, 0 to 1, and what each arm"
-        " worked on (means over seeds and rounds).",
-        _prompts(found["prompt_harm"], found["counts"]),
-        "### Each seed\n\nHypervolume of the mean reward vector.",
-        _seeds(found["arms"], found["seeds"]),
+        "### Harm of the prompts\n\nChange in the prompts' own harm by rewriting, from -1 to 1,"
+        " over all rounds; the other arms keep the originals.",
+        _harm(found["prompt_harm"]),
+        "### What each arm worked on\n\nA number a seed: prompts mined, rewrites accepted, those on"
+        " prompts common to all arms, pairs, optimizer steps. Without a pair nothing is trained.",
+        _counts(found["counts"]),
     ]
     return "\n\n".join(parts)
+
+
+def _after(after: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """The tables of the policies after a round."""
+    arms, dims = after["arms"], found["dimensions"]
+    return [
+        f"### Policies after round {after['round']} ({after['focus']})\n\nMean rewards from 0 to 1"
+        " by judges that took no part in pairing, the hypervolume of the mean reward vector against"
+        " 0, refusals and completion lengths, with 95 % intervals over seeds and prompts.",
+        _arms(arms, dims),
+        f"Differences to `{found['base']}`, paired over prompts and seeds; p of the sign-flip test,"
+        " Holm-corrected over the round's arms and dimensions; beside it the difference that"
+        " completion length does not explain (intercept of least squares on length differences).",
+        _differences(after["differences"]),
+        "Win rates against the start policy by the evaluation judges' scores, rollout by rollout:"
+        " (wins + 0.5 ties) / valid.",
+        _wins(arms, dims),
+        "Hypervolume of the mean reward vector, each seed.",
+        _seeds(arms, found["seeds"]),
+    ]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -131,14 +143,20 @@ def _ceiling(ceiling: Mapping[str, Any]) -> str:
     return _table(head, rows)
 
 
-def _prompts(harm: Mapping[str, Any], counts: Sequence[Mapping[str, Any]]) -> str:
+def _harm(harm: Mapping[str, Any]) -> str:
+    return _table(["arm", "change"], [[f"`{arm}`", _number(own)] for arm, own in harm.items()])
+
+
+def _counts(counts: Sequence[Mapping[str, Any]]) -> str:
     names = ("mined", "accepted", "common", "pairs", "steps")
     rows = []
-    for arm in dict.fromkeys(c["arm"] for c in counts):
-        own = [c for c in counts if c["arm"] == arm]
-        means = [f"{sum(c[name] for c in own) / len(own):.1f}" for name in names]
-        rows.append([f"`{arm}`", _number(harm[arm]) if arm in harm else "0, originals", *means])
-    return _table(["arm", "change in harm", *names], rows)
+    for number, arm in sorted(
+        dict.fromkeys((c["round"], c["arm"]) for c in counts), key=itemgetter(0)
+    ):
+        own = [c for c in counts if (c["round"], c["arm"]) == (number, arm)]
+        each = [", ".join(str(c[name]) for c in own) for name in names]
+        rows.append([str(number), f"`{arm}`", *each])
+    return _table(["round", "arm", *names], rows)
 
 
 def _seeds(arms: Mapping[str, Any], seeds: Sequence[int]) -> str:

@@ -6,7 +6,7 @@ machinery; it is no evidence for the paper's claim, and the project's descriptio
 
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -39,7 +39,11 @@ def make_user() -> tuple[User, str]:
     return User.objects.create_superuser("demo", password=password), password
 
 
-def make_project(slug: str = SLUG, name: str = "Sandbox") -> Project:
+def make_project(
+    slug: str = SLUG,
+    name: str = "Sandbox",
+    sets: Mapping[str, demo_config.Grammar] = demo_config.PROMPT_SETS,
+) -> Project:
     """A sandbox project with its dimensions, judges and prompt sets."""
     project, _ = Project.objects.get_or_create(
         slug=slug, defaults={"name": name, "description": DESCRIPTION}
@@ -50,7 +54,7 @@ def make_project(slug: str = SLUG, name: str = "Sandbox") -> Project:
                 project=project, name=name, defaults={"position": position, **scale}
             )
             _make_judges(project, dimension)
-        for name, (seed, counts) in demo_config.PROMPT_SETS.items():
+        for name, (seed, counts) in sets.items():
             _make_prompts(project, name, seed, counts)
     return project
 

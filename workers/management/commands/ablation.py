@@ -45,7 +45,7 @@ class Command(BaseCommand):
                 self.supervisor = supervisor
                 supervisor.start()
                 user, _password = demo.make_user()
-                project = demo.make_project(ablation.SLUG, ablation.NAME)
+                project = demo.make_project(ablation.SLUG, ablation.NAME, ablation.PROMPT_SETS)
                 demo.make_policy(project, self.poll, self.stdout.write)
                 found = {}
                 for seed in range(1, seeds + 1):
@@ -90,4 +90,5 @@ class Command(BaseCommand):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(found, indent=1) + "\n")
         write_table(doc, found)
-        self.stdout.write(f"wrote {path} and {doc}: {', '.join(found['hypervolume_ranking'])}")
+        ranking = found["rounds"][-1]["hypervolume_ranking"]
+        self.stdout.write(f"wrote {path} and {doc}: {', '.join(ranking)}")
