@@ -1,11 +1,12 @@
-"""How figures of the Compare page say what they are over, and how each seed's are shown."""
+"""How figures of the Compare page are drawn and say what they are over."""
 
 from django import template
 
-from alignment import seeds_figure
+from alignment import arms_figure
 from alignment.figures import Plot
 from alignment.method.resampling import Estimate
 from alignment.queries.compare_page import ComparePage
+from alignment.queries.comparing import Comparison
 from alignment.templatetags.console import colour_of
 
 register = template.Library()
@@ -23,8 +24,17 @@ def over(found: Estimate) -> str:
 def seeds_plot(page: ComparePage) -> Plot:
     found = page.comparison
     assert found is not None, "seeds are of arms"
-    colours = [*(f"var(--dim-{colour_of(name)})" for name in found.dimensions), "var(--muted)"]
-    return seeds_figure.seeds_plot(found.arms, page.seeds, colours)
+    return arms_figure.seeds_plot(found.arms, page.seeds, _colours(found))
+
+
+@register.simple_tag
+def differences_plot(found: Comparison) -> Plot:
+    return arms_figure.differences_plot(found, _colours(found))
+
+
+def _colours(found: Comparison) -> list[str]:
+    """Those of the dimensions, then the hypervolume's."""
+    return [*(f"var(--dim-{colour_of(name)})" for name in found.dimensions), "var(--muted)"]
 
 
 @register.filter

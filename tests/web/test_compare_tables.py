@@ -11,10 +11,12 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from alignment.method.resampling import Estimate
 from alignment.models import Project, Score
 from alignment.queries.compare_page import ComparePage, compare_page
+from alignment.queries.comparing import Comparison, Difference
 from alignment.templatetags import ceilings, console
-from alignment.templatetags.compare import seed_rows, seeds_plot
+from alignment.templatetags.compare import differences_plot, seed_rows, seeds_plot
 from tests.builders import make_run
 from tests.web.compare_runs import KEEN, SAFE, answer_only, ask, evaluated, held_out
 from tests.web.conftest import put, stage_of
@@ -64,6 +66,47 @@ def test_each_seed_is_shown(researcher: Client, seeded: Project) -> None:
     assert {r["seed"]: r["value"] for r in found if r["figure"] == "helpful reward"
             and r["arm"] == "keen"} == {"3": "0.625", "5": "0.0"}  # fmt: skip
     assert api(researcher, seeded, base="safe")["seeds"] == [3, 5]
+
+
+def test_differences_are_drawn_with_their_intervals(researcher: Client, seeded: Project) -> None:
+    found = compare_page(seeded, {"base": "safe"}).comparison
+    assert found is not None
+    plot = differences_plot(found)
+    helpful, harmless, _, volume = plot.figure["data"]
+    plain = {d.figure: d.plain for d in found.differences}
+    for trace, figure in ((helpful, "helpful"), (harmless, "harmless"), (volume, "hypervolume")):
+        own = plain[figure]
+        assert (trace["y"], trace["x"]) == (["keen"], [own.value])
+        assert own.value is not None and own.low is not None and own.high is not None
+        above, below = trace["error_x"]["array"][0], trace["error_x"]["arrayminus"][0]
+        assert (own.value + above, own.value - below) == pytest.approx((own.high, own.low))
+    assert 'id="differences-figure"' in page_text(researcher, seeded, base="safe")
+
+
+def test_a_difference_beyond_chance_is_filled_and_told() -> None:
+    def difference(figure: str, value: float, corrected: float | None) -> Difference:
+        plain = Estimate(value=value, low=value - 0.1, high=value + 0.1, n=40, parents=40)
+        return Difference(
+            arm="keen", figure=figure, plain=plain, p=0.0, corrected=corrected, at_equal_length=None
+        )
+
+    found = Comparison(
+        dimensions=["helpful", "harmless"],
+        base="safe",
+        reference=None,
+        prompts=40,
+        tests=2,
+        arms=[],
+        differences=[
+            difference("helpful", 0.3, 0.049),
+            difference("harmless", -0.2, 0.05),
+            difference("hypervolume", -0.101, None),
+        ],
+    )
+    plot = differences_plot(found)
+    drawn = [trace["marker"]["color"][0] for trace in plot.figure["data"]]
+    assert [colour != "var(--surface)" for colour in drawn] == [True, False, True]
+    assert plot.finding == "Beyond chance, to safe: keen helpful +0.30; keen hypervolume -0.10."
 
 
 def test_intervals_of_one_seed_are_over_prompts(
