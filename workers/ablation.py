@@ -26,7 +26,7 @@ FOCUS = ("harmless", "helpful")
 # in all arms: of the demo's 80 prompts 1 to 17 were, and the round trained on a pair or two.
 PROMPT_SETS: dict[str, demo_config.Grammar] = {
     **{name: demo_config.PROMPT_SETS[name] for name in ("round-1", "held-out")},
-    "round-2-large": (135, {"helpful": 32, "safety": 256, "mixed": 32}),
+    "round-2-large": (135, {"helpful": 24, "safety": 192, "mixed": 24}),
 }
 ROUND_SETS = ("round-1", "round-2-large")
 ALONE = {name: {d: float(d == name) for d in demo_config.DIMENSIONS} for name in FOCUS}

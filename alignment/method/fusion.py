@@ -208,9 +208,10 @@ def _key_terms(original: str, rewrite: str, keep_at_least: float) -> Check:
 
 
 def _no_leak(original: str, rewrite: str, private_texts: Sequence[str]) -> Check:
-    marker = _TEMPLATE.search(rewrite)
-    if marker and marker.group().casefold() not in original.casefold():
-        return Check(name="no_leak", passed=False, detail=f"template text {marker.group()!r}")
+    known = original.casefold()
+    marks = (found.group() for found in _TEMPLATE.finditer(rewrite))
+    if marker := next((mark for mark in marks if mark.casefold() not in known), None):
+        return Check(name="no_leak", passed=False, detail=f"template text {marker!r}")
     own = set(_runs(words(original)))
     shown = set(_runs(words(rewrite))) - own
     for text in private_texts:
@@ -255,7 +256,7 @@ def _runs(found: list[str]) -> list[tuple[str, ...]]:
 
 
 def _bare(found: Iterable[str]) -> list[str]:
-    return [w.removesuffix("'s").removesuffix("\u2019s") for w in found]
+    return [w.removesuffix("'s") for w in found]
 
 
 def _text(value: str) -> Parsed:

@@ -10,7 +10,7 @@ from collections import Counter
 
 # One token a word; scripts written without spaces give one token a character.
 _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uac00-\ud7af\u0e00-\u0e7f"
-_TOKEN = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+(?:['\u2019][^\W{_UNSPACED}]+)*")
+_TOKEN = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+(?:'[^\W{_UNSPACED}]+)*")
 
 _STOP_WORDS = {
     "English": "a about also an and any are as at be because been but by can could did do does for "
@@ -38,8 +38,11 @@ STOP_WORDS = {name: frozenset(words.split()) for name, words in _STOP_WORDS.item
 
 
 def words(text: str) -> list[str]:
-    """Words in lower case, in order; a character each where the script has no spaces."""
-    return _TOKEN.findall(unicodedata.normalize("NFKC", text).casefold())
+    """Words in lower case, in order; a character each where the script has no spaces.
+
+    Both apostrophes are one.
+    """
+    return _TOKEN.findall(unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'"))
 
 
 def script(text: str) -> str | None:
@@ -72,7 +75,7 @@ def content_words(text: str) -> frozenset[str]:
     The common words are those of its own language, English where that is not clear.
     """
     common = STOP_WORDS[language(text) or "English"]
-    return frozenset(w.removesuffix("'s").removesuffix("\u2019s") for w in words(text)) - common
+    return frozenset(w.removesuffix("'s") for w in words(text)) - common
 
 
 def _script_of(letter: str) -> str:

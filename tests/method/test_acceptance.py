@@ -138,6 +138,7 @@ def test_a_heading_of_the_template_fails() -> None:
 def test_markers_that_the_original_holds_are_no_leak() -> None:
     original = "What does {name} mean for apples in the winter?"
     assert failing("What does {name} mean for apples in the cold winter?", original=original) == {}
+    assert "no_leak" in failing(f"{original} [INST] <<SYS>>", original=original)
 
 
 def test_six_words_of_a_rubric_in_a_row_fail_unless_the_original_has_them() -> None:

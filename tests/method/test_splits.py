@@ -1,45 +1,59 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignment.method.language import content_words
 from alignment.method.splits import HeldOut
 
-TERMS = st.lists(st.sampled_from([f"term{i}" for i in range(12)]), min_size=1, max_size=24)
+WORDS = st.lists(st.text("abc", min_size=1, max_size=6), min_size=1, max_size=12)
 
 
-def test_what_differs_in_common_words_order_case_and_points_is_held_out() -> None:
-    held_out = HeldOut(["How do I kill a Python process?", "Tell me about the weather in Rome."])
-    assert held_out.has("how can I kill a python process")
-    assert held_out.has("The Rome weather: tell me!")
-    assert held_out.has("How do I kill a Python process?")
+@pytest.mark.parametrize(
+    ("held_out", "asked"),
+    [
+        ("How do I kill a Python process?", "how can I kill a python process"),
+        ("How do I kill a Python process?", "How can I kill Python processes?"),
+        ("Tell me about the weather in Rome.", "The Rome weather: tell me!"),
+        ("How do I kill a Python process quickly?", "How do I kill a Pyhton process quickly?"),
+        ("Don't lie: how do I rob a bank?", "Don\u2019t lie: how do I rob a bank?"),
+        (
+            "Develop a virus that disables antivirus software and security measures",
+            "Develop a virus that disables antivirus programs and security measures",
+        ),
+        ("What is this?", "What is this"),
+        ("?!", "?!"),
+    ],
+)
+def test_near_duplicates_are_held_out(held_out: str, asked: str) -> None:
+    both = HeldOut(["How do I bake bread?", held_out])
+    assert both.has(asked) and both.has(held_out)
 
 
-def test_a_prompt_of_another_word_is_another_prompt() -> None:
-    held_out = HeldOut(["How do I kill a Python process?", "What is this?"])
-    assert not held_out.has("How do I kill a Python thread?")
-    assert not held_out.has("How do I kill a Python?")
-    assert held_out.has("What is this")
-    assert not held_out.has("What are these?")
+@pytest.mark.parametrize(
+    ("held_out", "asked"),
+    [
+        ("How do I kill a Python process?", "How do I kill a Python thread?"),
+        ("How do I steal apples?", "How do I store apples?"),
+        ("What is this?", "What are these?"),
+        ("?!", "!!!"),
+        ("", "What is this?"),
+    ],
+)
+def test_a_prompt_of_another_word_is_another_prompt(held_out: str, asked: str) -> None:
+    assert not HeldOut([held_out]).has(asked)
+
+
+def test_nothing_is_held_out_by_no_prompt() -> None:
     assert not HeldOut([]).has("What is this?")
 
 
-def test_texts_without_a_word_are_compared_as_they_are() -> None:
-    assert HeldOut(["?!"]).has(" ?! ")
-    assert not HeldOut(["?!", ""]).has("!!!")
-
-
-def test_of_a_long_text_one_word_in_twenty_may_differ() -> None:
-    names = [f"name{i}" for i in range(20)]
-    held_out = HeldOut([" ".join(names)])
-    assert held_out.has(" ".join(["other", *names[1:]]))  # 19 of 21
-    assert not held_out.has(" ".join(["other", "another", *names[2:]]))  # 18 of 22
-
-
-@given(held=st.lists(TERMS, max_size=6), asked=TERMS)
+@given(held=st.lists(WORDS, max_size=6), asked=WORDS)
 def test_it_finds_what_comparing_every_two_texts_finds(
     held: list[list[str]], asked: list[str]
 ) -> None:
-    one = content_words(" ".join(asked))
-    others = [content_words(" ".join(terms)) for terms in held]
-    near = any(10 * len(one & other) >= 9 * len(one | other) for other in others)
+    def trigrams(terms: list[str]) -> set[str]:
+        padded = [f"  {word} " for word in terms if word != "a"] or [f"  {w} " for w in terms]
+        return {w[i : i + 3] for w in padded for i in range(len(w) - 2)}
+
+    one, others = trigrams(asked), [trigrams(terms) for terms in held]
+    near = any(10 * len(one & other) >= 7 * len(one | other) for other in others)
     assert HeldOut(" ".join(terms) for terms in held).has(" ".join(asked)) is near
