@@ -77,18 +77,19 @@ def _ceiling(runs: Runs, size: Size) -> dict[str, Any]:
     """Ceiling numbers on the first round's fresh rollouts, as means over prompts and seeds.
 
     Before: new rollouts of the originals, by the arm `none`. After: of each arm's prompts. The
-    pooled volume is of all arms' rollouts of a prompt.
+    pooled volume is of the rollouts of all arms and seeds.
     """
     arms = [arm for arm in ARMS if arm != "dpo"]
     cells: dict[str, dict[str, list[dict[int, float]]]] = {
         arm: {name: [] for name in PromptNumbers.NAMES} for arm in arms
     }
-    for seed in sorted(runs):
-        scores = {arm: _resampled(runs[seed][arm]) for arm in arms}
-        for arm, numbers in _numbers(scores, seed, size).items():
+    scores = {seed: {arm: _resampled(runs[seed][arm]) for arm in arms} for seed in sorted(runs)}
+    pooled = pooled_volume([_rewards(s) for own in scores.values() for s in own.values()])
+    for seed, own in scores.items():
+        for arm, numbers in _numbers(own, seed, size, pooled).items():
             for name, found in numbers.items():
                 cells[arm][name].append(found)
-    return {"m": size.m, "arms": _cell_figures(cells, arms)}
+    return {"m": size.m, "pooled_volume": pooled, "arms": _cell_figures(cells, arms)}
 
 
 def _resampled(run: Run) -> SampledScores:
@@ -102,16 +103,12 @@ def _judges(run: Run) -> list[Any]:
 
 
 def _numbers(
-    scores: Mapping[str, SampledScores], seed: int, size: Size
+    scores: Mapping[str, SampledScores], seed: int, size: Size, pooled: float | None
 ) -> dict[str, dict[str, dict[int, float]]]:
     """By arm and name, each parent's number."""
     parents = sorted(set.intersection(*(set(s.parent.tolist()) for s in scores.values())))
     place = {key: i for i, key in enumerate(parents)}
     at = {a: np.array([place.get(k, -1) for k in s.parent.tolist()]) for a, s in scores.items()}
-    rewards = {arm: _rewards(s) for arm, s in scores.items()}
-    pooled = [
-        pooled_volume([rewards[arm][at[arm] == i] for arm in scores]) for i in range(len(parents))
-    ]
     found = {}
     for arm, s in scores.items():
         kept = at[arm] >= 0

@@ -191,7 +191,8 @@ def attainable_volume(rewards: Floats, *, m: int, seed: int, subsets: int = 128)
 
 
 def coverage_ratio(volume: float | None, pooled: float | None) -> float | None:
-    """Attainable volume over the volume of all arms' pooled rollouts; None where that is 0."""
+    """A prompt's attainable volume over that of all arms' rollouts on its set; None where that is
+    0."""
     return None if volume is None or not pooled else volume / pooled
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from alignment.method.records import DECIMALS, Floats
+from alignment.method.records import DECIMALS, Bools, Floats
 from alignment.method.resampling import (
     RESAMPLES,
     Estimate,
@@ -34,7 +34,8 @@ def hypervolume_estimate(
     dimension has no value.
     """
     columns = [*np.moveaxis(cells, 2, 0), *np.isfinite(np.moveaxis(cells, 2, 0)).astype(float)]
-    return _estimate(columns, parent, lambda t: _volume(t, reference), seed, resamples)
+    known = _fewest(cells)
+    return _estimate(columns, known, parent, lambda t: _volume(t, reference), seed, resamples)
 
 
 def hypervolume_difference(
@@ -48,7 +49,8 @@ def hypervolume_difference(
     def figure(totals: Floats) -> Floats:
         return _volume(totals[:, :half], 0.0) - _volume(totals[:, half:], 0.0)
 
-    return _estimate(columns, parent, figure, seed, resamples)
+    known = _fewest(first - second)
+    return _estimate(columns, known, parent, figure, seed, resamples)
 
 
 def length_adjusted_difference(
@@ -74,7 +76,13 @@ def length_adjusted_difference(
     known = np.isfinite(d) & np.isfinite(x)
     d, x = np.where(known, d, np.nan), np.where(known, x, np.nan)
     columns = [known.astype(float), x, d, x * x, x * d]
-    return _estimate(columns, parent, _intercept, seed, resamples)
+    return _estimate(columns, known, parent, _intercept, seed, resamples)
+
+
+def _fewest(cells: Floats) -> Bools:
+    """Of cells (S, P, K) those with a value (S, P) on the dimension that has the fewest."""
+    known = np.isfinite(cells)
+    return np.asarray(known[:, :, known.sum(axis=(0, 1)).argmin()])
 
 
 def _volume(totals: Floats, reference: float) -> Floats:
@@ -97,6 +105,7 @@ def _intercept(totals: Floats) -> Floats:
 
 def _estimate(
     columns: Sequence[Floats],
+    known: Bools,
     parent: ArrayLike,
     figure: Callable[[Floats], Floats],
     seed: int,
@@ -104,12 +113,11 @@ def _estimate(
 ) -> Estimate:
     """A figure of column sums with its bootstrap over seeds and parents; columns (S, P), NaN none.
 
-    figure: from sums (b, C) to values (b,).
+    known: the cells (S, P) that have a say in it. figure: from sums (b, C) to values (b,).
     """
     whole = np.array([[float(np.nansum(c)) for c in columns]])
     (value,) = figure(whole)
-    cells = np.isfinite(np.stack(columns)).all(axis=0)
-    n, parents = int(cells.sum()), len(np.unique(np.asarray(parent)[cells.any(axis=0)]))
+    n, parents = int(known.sum()), len(np.unique(np.asarray(parent)[known.any(axis=0)]))
     if not np.isfinite(value):
         return Estimate(value=None, low=None, high=None, n=n, parents=parents)
     drawn = figure(drawn_sums(columns, parent, seed=seed, resamples=resamples))

@@ -13,7 +13,7 @@ from scipy.sparse import csr_array, hstack
 
 from alignment.method.records import Floats, Ints
 
-MOST_LAMBDA = 200.0
+MOST_LAMBDA = 200.0  # of a dimension whose rewards range from 0 to 1
 SLACK = 1e-9
 EDGE = 1e-6
 
@@ -23,9 +23,9 @@ class Feasibility:
     """Whether a target is within reach, and how it would be weighed.
 
     slack: the largest t with every mean reward at least its target + t; below 0 the target is out
-    of reach by that much. weights: MAP's lambda per dimension, None out of reach. on_edge: nothing
-    beyond the target is feasible; lambda may then grow without bound, and is where the search
-    stopped.
+    of reach by that much. weights: MAP's lambda per dimension, None out of reach. on_edge: next to
+    nothing beyond the target is feasible; lambda may then grow without bound, and is where the
+    search stopped.
     """
 
     feasible: bool
@@ -54,12 +54,15 @@ def feasibility(rewards: Floats, prompt: ArrayLike, target: ArrayLike) -> Feasib
     slack = _slack(kept, group, aim)
     if slack < -SLACK:
         return Feasibility(feasible=False, slack=slack, weights=None, on_edge=False)
-    found = _weights(kept, group, aim)
+    # A dimension's lambda is as large as its rewards' range is small.
+    scale = np.ptp(kept, axis=0)
+    scale[scale == 0] = 1.0
+    found = _weights(kept / scale, group, aim / scale)
     return Feasibility(
         feasible=True,
         slack=slack,
-        weights=tuple(float(w) for w in found),
-        on_edge=slack <= EDGE,
+        weights=tuple(float(w) for w in found / scale),
+        on_edge=slack <= EDGE or bool((found >= MOST_LAMBDA).any()),
     )
 
 

@@ -51,7 +51,8 @@ class SetCurves:
 class PromptNumbers:
     """Of P prompts, each (P,), at a common m: pass rate and Pass@m of all dimensions at once,
     best-of-m of min_k r_k, reward-dimension variance, attainable volume, and its share of the
-    pooled volume where one is given. m is at most the least jointly valid rollouts asked for."""
+    set's pooled volume where that is given. m is at most the least jointly valid rollouts asked
+    for."""
 
     m: int
     joint_pass_rate: Floats
@@ -142,11 +143,11 @@ def prompt_numbers(
     *,
     m: int,
     seeds: Sequence[int],
-    pooled: Sequence[float | None] | None = None,
+    pooled: float | None = None,
 ) -> PromptNumbers:
     """The numbers of P prompts at m rollouts, prompt indices 0 to P - 1.
 
-    seeds (P,): of the volumes' subsets. pooled (P,): the volume of all arms' rollouts of a prompt.
+    seeds (P,): of the volumes' subsets. pooled: the volume of all arms' rollouts on the set.
     A prompt with fewer than m jointly valid rollouts has only its pass rate and variance.
     """
     scores = PromptScores(dims=dims, raw=raw)
@@ -166,8 +167,7 @@ def prompt_numbers(
         columns["joint_attainment"][p] = best_of(rewards.min(axis=1), m)
         volume = attainable_volume(rewards, m=m, seed=seeds[p], subsets=subsets)
         columns["volume"][p] = _number(volume)
-        if pooled is not None:
-            columns["coverage"][p] = _number(coverage_ratio(volume, pooled[p]))
+        columns["coverage"][p] = _number(coverage_ratio(volume, pooled))
     return PromptNumbers(m=m, **columns)
 
 
@@ -185,7 +185,10 @@ def clipped_shares(dims: tuple[Dimension, ...], raw: Floats, prompt: Ints) -> Fl
 
 
 def pooled_volume(arms: Sequence[Floats]) -> float | None:
-    """Hypervolume against 0 of all arms' rewards (n, K) of one prompt; None where none is valid."""
+    """Hypervolume against 0 of all arms' rewards (n, K) on a prompt set; None where none is valid.
+
+    What coverage ratios are shares of.
+    """
     rewards = np.concatenate(list(arms))
     known = rewards[np.isfinite(rewards).all(axis=1)]
     return hypervolume(known) if len(known) else None

@@ -25,6 +25,7 @@ from alignment.method.resampling import (
     group_of,
     parent_means,
     ratios,
+    sums_by_group,
 )
 
 FLIPS = 9999
@@ -41,7 +42,7 @@ class PolicySummary:
 
 @dataclass(frozen=True, kw_only=True)
 class WinRate:
-    """Win rate over the prompts judged in both orders, and the share of prompts that were not."""
+    """Win rate over what was judged in both orders, and the share that was not."""
 
     rate: Estimate
     invalid_share: float | None
@@ -169,22 +170,31 @@ def win_rate(
     shown_first: ArrayLike,
     shown_second: ArrayLike,
     parent: ArrayLike,
+    run_seed: ArrayLike,
     *,
     seed: int,
     resamples: int = RESAMPLES,
 ) -> WinRate:
     """Win rate against the reference: (wins + 0.5 ties) / valid, both orders averaged.
 
-    Outcomes (prompts,) for the policy, shown first and shown second: 1 win, 0.5 tie, 0 loss, NaN
-    invalid. A prompt is valid when both of its orders are.
+    Outcomes (C,) for the policy, shown first and shown second: 1 win, 0.5 tie, 0 loss, NaN
+    invalid; parent (C,) and run_seed (C,) of each. One is valid when both of its orders are. The
+    interval is a bootstrap over run seeds and parents.
     """
     orders = np.stack([np.asarray(o, dtype=np.float64) for o in (shown_first, shown_second)])
     if not np.isin(orders[np.isfinite(orders)], (0.0, 0.5, 1.0)).all():
         raise ValueError("An outcome is 1 for a win, 0.5 for a tie, 0 for a loss, or NaN.")
     average = orders.mean(axis=0)
-    (rate,) = clustered_means(average[:, None], parent, seed=seed, resamples=resamples)
-    invalid = float(np.isnan(average).mean()) if average.size else None
-    return WinRate(rate=rate, invalid_share=invalid)
+    if not average.size:
+        return WinRate(rate=estimate(average, average, parents=0), invalid_share=None)
+    valid = np.isfinite(average)
+    (at, S), (group, P) = group_of(run_seed), group_of(parent)
+    columns = np.column_stack([np.where(valid, average, 0.0), valid])
+    sums, counts = sums_by_group(columns, at * P + group, S * P).T.reshape(2, S, P)
+    totals = drawn_sums([sums, counts], np.arange(P), seed=seed, resamples=resamples)
+    drawn = ratios(totals[:, 0], totals[:, 1])
+    rate = estimate(average[valid], drawn, parents=int((counts.sum(axis=0) > 0).sum()))
+    return WinRate(rate=rate, invalid_share=float(1 - valid.mean()))
 
 
 def alignment_tax(

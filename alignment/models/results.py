@@ -190,7 +190,7 @@ class Evaluation(models.Model):
 
 
 class PooledVolume(models.Model):
-    """The volume that all arms' rollouts of each prompt of a round reach together, frozen, so that
+    """The volume that all arms' rollouts of a round's prompts reach together, frozen, so that
     coverage ratios stay comparable when further arms finish."""
 
     mine = models.OneToOneField(
@@ -200,7 +200,7 @@ class PooledVolume(models.Model):
         help_text="the stage of mining that arms share",
     )
     arms = models.JSONField(help_text="names of the runs that were pooled")
-    volumes = models.JSONField(help_text="by the prompt's key; null where nothing was valid")
+    volume = models.FloatField(help_text="against 0, of rewards from 0 to 1")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True)
     created_at = models.DateTimeField(auto_now_add=True)
 

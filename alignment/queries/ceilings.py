@@ -5,14 +5,14 @@ never the mining sample, whose low counts are partly luck. Both sides are over t
 both have.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
 import numpy as np
 
-from alignment.method.records import Floats, Ints, PromptScores
+from alignment.method.records import Ints, PromptScores
 from alignment.method.resampling import Estimate, clustered_means
 from alignment.method.seeds import seed_of
 from alignment.method.set_ceiling import (
@@ -75,8 +75,9 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class BeforeAfter:
-    """m: of the volumes and best-of numbers; pooled: the arms whose rollouts the coverage ratio is
-    a share of; frozen: when that was fixed, None where it is of the arms finished now."""
+    """m: of the volumes and best-of numbers; pooled: the arms of whose rollouts' volume,
+    pooled_volume, the coverage ratio is a share; frozen: when that was fixed, None where it is of
+    the arms finished now."""
 
     before: Side
     after: Side
@@ -84,6 +85,7 @@ class BeforeAfter:
     m: int
     changes: list[Change]
     pooled: list[str]
+    pooled_volume: float | None
     frozen: datetime | None
     levels: tuple[str, ...]
 
@@ -155,7 +157,7 @@ def kinds_of(mine: Stage) -> list[str]:
 
 
 def before_after(
-    mine: Stage, arms: Iterable[Arm], after: Arm, before: Arm, bars: int, line: int, kind: str = ""
+    mine: Stage, arms: Sequence[Arm], after: Arm, before: Arm, bars: int, line: int, kind: str = ""
 ) -> BeforeAfter | None:
     """An arm's rewrites against fresh originals; None where no prompt is judged on both sides."""
     key = key_of(judges_of(mine))
@@ -168,7 +170,7 @@ def before_after(
         return None
     m = _numbers_m([one, two], shared)
     frozen = frozen_volume(mine)
-    pooled = [frozen.volumes.get(str(k)) for k in parents] if frozen else _pooled(every, parents)
+    pooled = frozen.volume if frozen else _pooled(arms, key)
     first, second = (_numbers(scores, parents, m, pooled) for scores in (one, two))
     named = {"originals, sampled afresh": one, f"rewrites ({after.strategy})": two}
     sides, names = sides_of(named, bars, line, _are_graded(mine, bars, kind))
@@ -178,33 +180,28 @@ def before_after(
         prompts=len(parents),
         m=m,
         changes=_changes(first, second, shared),
-        pooled=frozen.arms if frozen else sorted(every),
+        pooled=frozen.arms if frozen else sorted(arm.name for arm in arms),
+        pooled_volume=pooled,
         frozen=frozen.created_at if frozen else None,
         levels=names,
     )
 
 
-def pooled_volumes(mine: Stage) -> tuple[list[str], dict[str, float | None]]:
-    """The finished arms that mined the same, and by prompt the volume of all their rollouts."""
-    key = key_of(judges_of(mine))
-    every = {arm.name: scores_of(arm.sampling_id, key, "") for arm in arms_of(mine)}
-    parents = sorted({k for scores in every.values() for k in scores.parent.tolist()})
-    volumes = _pooled(every, parents)
-    return sorted(every), {str(k): v for k, v in zip(parents, volumes, strict=True)}
+def pooled_arms(mine: Stage) -> tuple[list[str], float | None]:
+    """The finished arms that mined the same, and the volume of all their rollouts, None where none
+    is valid on every dimension."""
+    arms = arms_of(mine)
+    return sorted(arm.name for arm in arms), _pooled(arms, key_of(judges_of(mine)))
 
 
-def _pooled(every: Mapping[str, SampledScores], parents: list[int]) -> list[float | None]:
-    """The volume of all arms' rollouts of each parent."""
-    rewards: dict[int, list[Floats]] = {key: [] for key in parents}
-    for scores in every.values():
-        own = PromptScores(dims=scores.dims, raw=scores.raw).rewards
-        for key in parents:
-            rewards[key].append(own[scores.parent == key])
-    return [pooled_volume(rewards[key]) for key in parents]
+def _pooled(arms: Iterable[Arm], key: Key) -> float | None:
+    """The volume of all arms' rollouts of all their prompts, of whatever kind."""
+    every = [scores_of(arm.sampling_id, key, "") for arm in arms]
+    return pooled_volume([PromptScores(dims=s.dims, raw=s.raw).rewards for s in every])
 
 
 def _numbers(
-    scores: SampledScores, parents: list[int], m: int, pooled: list[float | None]
+    scores: SampledScores, parents: list[int], m: int, pooled: float | None
 ) -> PromptNumbers:
     at = np.searchsorted(np.array(parents), scores.parent)
     seeds = [seed_of(SEED, "volume", key) for key in parents]

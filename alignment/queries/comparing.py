@@ -142,8 +142,8 @@ def _of_seed(cells: Floats, names: Sequence[str]) -> dict[str, float | None]:
 def _wins(own: Cells, against: Cells, names: Sequence[str], parents: Ints) -> dict[str, WinRate]:
     """Win rates by the evaluation judges' scores: rollout i of a prompt against rollout i of the
     reference. Such a judge sees one completion at a time, so both orders agree by construction."""
-    first, second, clusters = [], [], []
-    for mine, theirs in zip(own.scores, against.scores, strict=True):
+    first, second, clusters, seeds = [], [], [], []
+    for s, (mine, theirs) in enumerate(zip(own.scores, against.scores, strict=True)):
         place = {key: i for i, key in enumerate(zip(theirs.parent.tolist(), theirs.index.tolist(),
                                                     strict=True))}  # fmt: skip
         keys = list(zip(mine.parent.tolist(), mine.index.tolist(), strict=True))
@@ -155,9 +155,11 @@ def _wins(own: Cells, against: Cells, names: Sequence[str], parents: Ints) -> di
         first.append(mine.raw[at])
         second.append(theirs.raw[other])
         clusters.append(mine.parent[at])
+        seeds.append(np.full(len(at), s))
     if not first:
         return {}
-    a, b, parent = np.concatenate(first), np.concatenate(second), np.concatenate(clusters)
+    a, b = np.concatenate(first), np.concatenate(second)
+    parent, of_seed = np.concatenate(clusters), np.concatenate(seeds)
     dims = own.scores[0].dims
     found = {}
     for k, name in enumerate(names):
@@ -165,7 +167,8 @@ def _wins(own: Cells, against: Cells, names: Sequence[str], parents: Ints) -> di
         outcome = np.where(np.isfinite(gap), 0.5 + 0.5 * np.sign(gap), np.nan)
         # Prompts of other dimensions' sets were not judged here, which makes them no failure.
         judged = np.isin(parent, parent[np.isfinite(a[:, k]) | np.isfinite(b[:, k])])
-        found[name] = win_rate(outcome[judged], outcome[judged], parent[judged], seed=SEED)
+        kept = outcome[judged]
+        found[name] = win_rate(kept, kept, parent[judged], of_seed[judged], seed=SEED)
     return found
 
 

@@ -12,6 +12,7 @@ from alignment.method.statistics import WinRate, win_rate
 from alignment.models import Evaluation, Preference, Sampling
 from alignment.queries.scores import Judged
 
+_Row = tuple[str, int, float, float]  # parent, seed, outcome shown first and second
 Key = tuple[str, int, int, int, int]  # dimension, judge, its version, own rollout, the other's
 
 
@@ -25,9 +26,9 @@ def preferred(
     A judge compared each policy with the evaluation of the start policy that its own run had, which
     is another one than theirs where runs were started together.
     """
-    found: dict[str, list[tuple[str, float, float]]] = {}
+    found: dict[str, list[_Row]] = {}
     lacking: Counter[str] = Counter()
-    for mine, theirs in zip(own, against, strict=True):
+    for s, (mine, theirs) in enumerate(zip(own, against, strict=True)):
         start = _start_of(mine)
         if start is None or start.policy_id != theirs.policy_id:
             continue
@@ -36,7 +37,7 @@ def preferred(
         for key in sorted(first.keys() & second.keys()):
             parent, shown_first = first[key]
             _, other = second[key]
-            found.setdefault(key[0], []).append((parent, shown_first, 1 - other))
+            found.setdefault(key[0], []).append((parent, s, shown_first, 1 - other))
         if mine.stage is not None:
             lacking.update(mine.stage.facts.get("not_compared", {}))
     return {name: _rate(rows, lacking[name], seed) for name, rows in found.items()}
@@ -75,9 +76,8 @@ def _outcomes(own: int, other: int, mine: str, theirs: str) -> dict[Key, tuple[s
     }
 
 
-def _rate(rows: Sequence[tuple[str, float, float]], lacking: int, seed: int) -> WinRate:
-    parents, first, second = zip(*rows, strict=True)
-    _, cluster = np.unique(parents, return_inverse=True)
-    found = win_rate(first, second, cluster, seed=seed)
+def _rate(rows: Sequence[_Row], lacking: int, seed: int) -> WinRate:
+    parents, seeds, first, second = zip(*rows, strict=True)
+    found = win_rate(first, second, parents, seeds, seed=seed)
     invalid = (found.invalid_share or 0.0) * len(rows) + lacking
     return replace(found, invalid_share=invalid / (len(rows) + lacking))

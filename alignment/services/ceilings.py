@@ -7,18 +7,18 @@ from alignment.method.errors import MoraError
 from alignment.models import PooledVolume, Role, Stage
 from alignment.permissions import require
 from alignment.queries.ceiling_arms import frozen_volume, stands_for
-from alignment.queries.ceilings import pooled_volumes
+from alignment.queries.ceilings import pooled_arms
 
 
 def freeze_pooled_volume(*, mine: Stage, by: User) -> PooledVolume:
     """Fix the volume that the finished arms which mined the same reach together.
 
-    It stays as it is when further arms finish. Raises MoraError without an arm, or where it is
-    frozen already; Denied below researcher.
+    It stays as it is when further arms finish. Raises MoraError without an arm or a valid rollout,
+    or where it is frozen already; Denied below researcher.
     """
     require(by, mine.run.project, Role.RESEARCHER)
-    arms, volumes = pooled_volumes(mine)
-    if not arms:
+    arms, volume = pooled_arms(mine)
+    if volume is None:
         raise MoraError("no arm of this round has been sampled again and judged yet")
     told = "the pooled volume of this round is frozen already"
     if frozen_volume(mine):
@@ -26,7 +26,7 @@ def freeze_pooled_volume(*, mine: Stage, by: User) -> PooledVolume:
     try:
         with transaction.atomic():
             return PooledVolume.objects.create(
-                mine=stands_for(mine), arms=arms, volumes=volumes, created_by=by
+                mine=stands_for(mine), arms=arms, volume=volume, created_by=by
             )
     except IntegrityError as error:
         raise MoraError(told) from error

@@ -33,6 +33,17 @@ def test_a_dimension_without_values_leaves_it_undefined() -> None:
     assert hypervolume_estimate(cells, PARENTS, seed=1).value is None
 
 
+def test_dimensions_with_prompts_of_their_own_have_an_interval() -> None:
+    cells = np.full((2, 6, 2), math.nan)
+    cells[:, :3, 0] = [[0.5, 0.25, 0.75], [1.0, 0.5, 0.0]]
+    cells[:, 3:, 1] = [[0.5, 1.0, 0.0], [0.5, 0.75, 0.25]]
+    found = hypervolume_estimate(cells, range(6), seed=1)
+    assert found.value == pytest.approx(0.5 * 0.5) and (found.n, found.parents) == (6, 3)
+    assert found.low is not None and found.high is not None and found.low < 0.25 < found.high
+    same = hypervolume_difference(cells, cells, range(6), seed=1)
+    assert (same.value, same.low, same.high, same.n) == (0.0, 0.0, 0.0, 6)
+
+
 def test_a_reference_point_is_taken_off_every_mean() -> None:
     assert hypervolume_estimate(ALL, PARENTS, seed=1, reference=0.25).value == 0.0625
 

@@ -37,6 +37,25 @@ def test_the_weights_are_those_at_which_the_tilted_mean_meets_the_target() -> No
     assert not found.on_edge
 
 
+@pytest.mark.parametrize(("low", "high", "target"), [(0.5, 0.51, 0.5099), (0.5, 0.502, 0.5015)])
+def test_rewards_that_hardly_differ_have_as_large_weights_as_they_need(
+    low: float, high: float, target: float
+) -> None:
+    found = feasibility(np.array([[low], [high]]), [0, 0], [target])
+    share = (target - low) / (high - low)
+    assert found.weights == pytest.approx((math.log(share / (1 - share)) / (high - low),), rel=1e-3)
+    assert not found.on_edge
+
+
+def test_a_weight_that_the_search_did_not_reach_is_told() -> None:
+    rewards = np.array([[0.0], [1e-3], [1.0]])
+    nearly = feasibility(rewards, [0, 0, 0], [1 - 2e-6])
+    assert nearly.feasible and not nearly.on_edge
+    tiny = np.array([[0.0], [1.0], [1 - 1e-3]])
+    found = feasibility(tiny, [0, 0, 0], [1 - 1.01e-6])
+    assert found.weights == pytest.approx((200.0,)) and found.on_edge
+
+
 def test_a_target_that_is_met_already_needs_no_weight() -> None:
     assert feasibility(CORNERS, [0, 0, 0], [0.2, 0.3]).weights == pytest.approx((0.0, 0.0))
 

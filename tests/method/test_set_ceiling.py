@@ -105,14 +105,16 @@ def test_spreads_and_clipped_shares_are_those_of_each_prompt() -> None:
 def test_prompt_numbers_are_those_of_each_prompt_and_undefined_below_m() -> None:
     raw = np.array([[5, 1], [1, 1], [5, 0], [3, 1], [4, 1]], dtype=float)
     prompt = np.array([0, 0, 0, 0, 1])
-    found = prompt_numbers(DIMS, raw, prompt, m=2, seeds=[1, 2, 3], pooled=[1.0, 1.0, None])
+    found = prompt_numbers(DIMS, raw, prompt, m=2, seeds=[1, 2, 3], pooled=0.5)
     first = PromptScores(dims=DIMS, raw=raw[:4])
     assert found.joint_pass_rate[:2].tolist() == [0.25, 1.0]
     assert found.joint_pass_at[0] == pytest.approx(0.5)
     assert found.reward_variance[0] == ceiling.reward_variance(first.rewards)
     assert found.joint_attainment[0] == ceiling.best_of(first.rewards.min(axis=1), 2)
     # Volumes of the 6 pairs: (5,1) with any other 1; {(1,1),(5,0)} 0; with (3,1) 0.5 twice.
-    assert found.volume[0] == found.coverage[0] == pytest.approx((3 * 1 + 0 + 0.5 + 0.5) / 6)
+    assert found.volume[0] == pytest.approx((3 * 1 + 0 + 0.5 + 0.5) / 6)
+    assert found.coverage[0] == found.volume[0] / 0.5
+    assert np.isnan(prompt_numbers(DIMS, raw, prompt, m=2, seeds=[1, 2, 3]).coverage).all()
     assert np.isnan(found.volume[1]) and np.isnan(found.joint_pass_rate[2])
 
 

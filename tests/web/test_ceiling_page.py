@@ -234,8 +234,8 @@ def test_a_frozen_pooled_volume_stays_when_another_arm_finishes(
     assert "until it is frozen" in text
     researcher.post(reverse("freeze-volume", args=[compared.project.slug, mine.pk]))
     pooled = mine.pooled
-    assert pooled.arms == ["fused", "kept"] and set(pooled.volumes.values()) == {1.0}
-    pooled.volumes = dict.fromkeys(pooled.volumes, 2.0)
+    assert pooled.arms == ["fused", "kept"] and pooled.volume == 1.0
+    pooled.volume = 2.0
     pooled.save()
     shown = ceiling_page(compared.project, {"stage": str(mine.pk)}).shown
     assert shown is not None and shown.compared is not None and shown.compared.frozen
