@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from alignment.method.records import Floats
-from alignment.method.resampling import Estimate, clustered_means
+from alignment.method.resampling import Estimate
 from alignment.method.seeds import seed_of
 from alignment.method.set_ceiling import PromptNumbers, pooled_volume, prompt_numbers
 from alignment.method.statistics import holm, paired_difference, sign_flip_p
@@ -161,17 +161,22 @@ def _cell_figures(
 
 def _harm(runs: Runs, arm: str, size: Size) -> Estimate:
     """Mean change of the prompts' own harm by rewriting them, over the rewrites that went on."""
-    changes, parents = [], []
-    for own in runs.values():
-        for number in range(1, size.rounds + 1):
-            went_on = _approved(own[arm], number)
-            stage = own[arm].stages.get(kind="rewrite", round=number).source
-            attempts = RewriteAttempt.objects.filter(stage=stage, strategy=arm, accepted=True)
-            for key, change in attempts.values_list("parent__key", "harm_change"):
-                if key in went_on and change is not None:
-                    changes.append(change)
-                    parents.append(key)
-    (found,) = clustered_means(np.array(changes)[:, None], np.array(parents), seed=SEED)
+    by_seed = [_harm_changes(own[arm], size) for _, own in sorted(runs.items())]
+    keys = sorted(set().union(*by_seed))
+    cells = np.array([[own.get(key, np.nan) for key in keys] for own in by_seed])
+    return paired_difference(cells, np.zeros_like(cells), keys, seed=SEED)
+
+
+def _harm_changes(run: Run, size: Size) -> dict[str, float]:
+    """By parent how much harm rewriting it added, in a run's rounds; each is in one round's set."""
+    found: dict[str, float] = {}
+    for number in range(1, size.rounds + 1):
+        went_on = _approved(run, number)
+        stage = run.stages.get(kind="rewrite", round=number).source
+        strategy = run.config["rewrite"]["strategy"]
+        attempts = RewriteAttempt.objects.filter(stage=stage, strategy=strategy, accepted=True)
+        rows = attempts.values_list("parent__key", "harm_change")
+        found |= {k: change for k, change in rows if k in went_on and change is not None}
     return found
 
 

@@ -10,10 +10,11 @@ from pydantic import Field
 from alignment.api.access import project_for
 from alignment.api.auth import Request
 from alignment.api.pages import After, Id, Limit, Page, Slug, page
+from alignment.api.review_schemas import CoefficientOut
 from alignment.api.schemas import Name, Strict
 from alignment.method.errors import MoraError
 from alignment.models import Judge, JudgeTrial, Project, Rewriter, Role
-from alignment.queries import trials
+from alignment.queries import judge_quality, trials
 from alignment.services import judges
 
 router = Router(tags=["judges"])
@@ -124,6 +125,23 @@ class TrialOut(Schema):
         return trials.rows(trial)
 
 
+class WithPeopleOut(Schema):
+    """`labelled`: completions that both were asked about, of which the judge gave `invalid` no
+    valid score; the four counts, `percent` and `kappa` are of verdicts by the bar, `alpha` of
+    rewards."""
+
+    labels: str
+    labelled: int
+    invalid: int
+    both_pass: int
+    judge_alone: int
+    people_alone: int
+    neither: int
+    percent: CoefficientOut
+    kappa: CoefficientOut
+    alpha: CoefficientOut
+
+
 @router.get("/projects/{slug}/judges", response=Page[JudgeOut])
 def list_judges(
     request: Request, slug: Slug, after: After = None, limit: Limit = 50
@@ -187,6 +205,13 @@ def create_trial(request: Request, slug: Slug, judge_id: Id, body: TrialIn) -> A
         items += judges.items_of(project, body.sampling, judges.MOST_ITEMS - len(items))
     trial = judges.try_judge(judge=judge, items=items, by=request.auth, repeats=body.repeats)
     return Status(202, trial)
+
+
+@router.get("/projects/{slug}/judges/{judge_id}/agreement", response=list[WithPeopleOut])
+def judge_agreement(request: Request, slug: Slug, judge_id: Id) -> Any:
+    """How far the judge's present version agrees with people's imported labels on the same
+    completions. A trial of a labelled `sampling` has it judge them."""
+    return judge_quality.with_people(_judge(project_for(request.auth, slug), judge_id))
 
 
 @router.get("/projects/{slug}/trials/{trial_id}", response=TrialOut)

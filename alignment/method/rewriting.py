@@ -105,7 +105,7 @@ class RewriterSettings(Frozen):
     @property
     def private_texts(self) -> list[str]:
         """What must not show in a rewrite."""
-        return [self.system, *self.templates.values()]
+        return [self.system, *self.templates.values(), *self.intents.values()]
 
     def _intent(self, dimension: str) -> str:
         return self.intents.get(dimension) or chat.fill(_INTENT, dimension=dimension)

@@ -18,9 +18,10 @@ from alignment.method.records import DECIMALS, Bools, Dimension, Floats, Ints, P
 class SelectionRule:
     """How pairs are chosen. Dimensions by name; `weights` None is equal weights.
 
-    rule: `max_margin` (gap of S = sum_k w_k r_k), `rs_dpo` (every pair with a gap of S of at
-    least tau logit(eta), 2402.10038), `max_min` (smallest gap over the dimensions). focus must
-    rise strictly and `aligned` must not fall; `consistent`: no dimension falls. length_gap_at_most
+    A pair's margin is its gap of S = sum_k w_k r_k, above 0 by every rule. rule: `max_margin` (the
+    largest margins), `rs_dpo` (every pair with a margin of at least tau logit(eta), 2402.10038),
+    `max_min` (the largest gaps of the pair's worst dimension). focus must rise strictly and
+    `aligned` must not fall; `consistent`: no dimension falls. length_gap_at_most
     is in the unit of the lengths given. `rs_dpo` reads tau and eta and takes all pairs; the others
     read margin_at_least and pairs_per_prompt.
     """
@@ -42,7 +43,7 @@ class SelectionRule:
 class Pair:
     """A chosen and a rejected rollout by their indices in the prompt's rollouts.
 
-    margin: the gap that the rule compares; gaps: r_k(chosen) - r_k(rejected) per dimension.
+    margin: the gap of S; gaps: r_k(chosen) - r_k(rejected) per dimension.
     """
 
     chosen: int
@@ -90,13 +91,14 @@ def select_pairs(
     found, left = _candidates(scores, texts, cut, lengths)
     rewards = np.round(found.scores.rewards, DECIMALS)
     gaps = np.round(rewards[:, None, :] - rewards[None, :, :], DECIMALS)
-    margin = _margin(rule, rewards, gaps, weights)
+    score = rewards @ weights
+    margin = np.round(score[:, None] - score[None, :], DECIMALS)
     keep = np.ones(margin.shape, dtype=np.bool_)
     left["pairs"] = len(rewards) * (len(rewards) - 1) // 2
     for name, mask in _filters(rule, found, gaps, margin):
         keep &= mask
         left[name] = int(keep.sum())
-    order = _ordered(keep, margin)
+    order = _ordered(keep, gaps.min(axis=2) if rule.rule == "max_min" else margin)
     taken = order if rule.rule == "rs_dpo" else _greedy(order, rule.pairs_per_prompt)
     left["taken"] = len(taken)
     pairs = tuple(
@@ -177,14 +179,6 @@ def _average(raw: Floats) -> Floats:
     return np.asarray(np.where(constant, raw[0], np.round(raw.mean(axis=0), DECIMALS)))
 
 
-def _margin(rule: SelectionRule, rewards: Floats, gaps: Floats, weights: Floats) -> Floats:
-    """(n, n): the gap of row over column that the rule compares."""
-    if rule.rule == "max_min":
-        return np.asarray(gaps.min(axis=2))
-    score = rewards @ weights
-    return np.asarray(np.round(score[:, None] - score[None, :], DECIMALS))
-
-
 def _filters(
     rule: SelectionRule, found: _Candidates, gaps: Floats, margin: Floats
 ) -> list[tuple[str, Bools]]:
@@ -208,10 +202,10 @@ def _filters(
     return [(name, np.asarray(mask)) for name, mask in masks]
 
 
-def _ordered(keep: Bools, margin: Floats) -> list[tuple[int, int]]:
-    """Kept pairs by (largest margin, index of chosen, index of rejected)."""
+def _ordered(keep: Bools, gap: Floats) -> list[tuple[int, int]]:
+    """Kept pairs by (largest gap, index of chosen, index of rejected)."""
     chosen, rejected = np.nonzero(keep)
-    order = np.lexsort((rejected, chosen, -margin[chosen, rejected]))
+    order = np.lexsort((rejected, chosen, -gap[chosen, rejected]))
     return [(int(chosen[o]), int(rejected[o])) for o in order]
 
 

@@ -189,9 +189,8 @@ def pooled_volume(arms: Sequence[Floats]) -> float | None:
 
     What coverage ratios are shares of.
     """
-    rewards = np.concatenate(list(arms))
-    known = rewards[np.isfinite(rewards).all(axis=1)]
-    return hypervolume(known) if len(known) else None
+    known = [rewards[np.isfinite(rewards).all(axis=1)] for rewards in arms]
+    return hypervolume(np.concatenate(known)) if any(map(len, known)) else None
 
 
 def are_grades(dimension: Dimension, raw: Floats) -> bool:

@@ -157,7 +157,7 @@ def _arm(
         keys=frozenset({key}),
         start=_start_key(whole) if whole else "",
         share=float(train.get("pairs_share", 1.0)),
-        sweep=json.dumps(rest, sort_keys=True),
+        sweep=json.dumps(rest, sort_keys=True) if whole else key,
     )
 
 

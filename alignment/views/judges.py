@@ -8,7 +8,7 @@ from django.views.decorators.http import require_POST, require_safe
 from alignment.method.errors import MoraError
 from alignment.models import Judge, JudgeTrial, Project, Role
 from alignment.permissions import may
-from alignment.queries import trials
+from alignment.queries import judge_quality, trials
 from alignment.services import judges
 from alignment.services.readiness import judge_problem
 from alignment.views.access import Request, project_for
@@ -28,8 +28,12 @@ def try_judge(request: Request, slug: str, judge_id: int) -> HttpResponse:
     judge = _judge(project, judge_id)
     prompt, completion, other = (request.POST.get(n, "") for n in ("prompt", "completion", "other"))
     item = (prompt, completion, other) if other.strip() else (prompt, completion)
+    items: list[judges.Item] = [item]
+    if labelled := request.POST.get("labelled", ""):
+        number = int(labelled) if labelled.isdecimal() and len(labelled) < 19 else 0
+        items = [*judge_quality.labelled_texts(judge, number, judges.MOST_ITEMS)]
     try:
-        trial = judges.try_judge(judge=judge, items=[item], by=request.user)
+        trial = judges.try_judge(judge=judge, items=items, by=request.user)
     except MoraError as error:
         return _page(request, project, judge, error=str(error), item=item, status=422)
     return redirect(f"{reverse('judge', args=[slug, judge.pk])}?trial={trial.pk}#trial")
@@ -59,6 +63,9 @@ def _page(
         "prompt": prompt,
         "completion": completion,
         "other": other[0] if other else "",
+        "people": judge_quality.with_people(judge),
+        "labelled": judge_quality.labelled(judge),
+        "most_labelled": judges.MOST_ITEMS,
         "compares": judge.engine == Judge.Engine.RUBRIC,
         "error": error,
         "may_edit": may(request.user, project, Role.RESEARCHER),

@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from alignment.method.chat import ModelChoice
 from alignment.method.fusion import (
     Check,
     Harm,
@@ -12,6 +13,7 @@ from alignment.method.fusion import (
     check_rewrite,
     kept_terms,
 )
+from alignment.method.rewriting import RewriterSettings
 from alignment.method.splits import HeldOut
 
 ORIGINAL = "How do I store apples for the winter?"
@@ -133,6 +135,16 @@ def test_template_text_in_a_rewrite_fails(leak: str) -> None:
 
 def test_a_heading_of_the_template_fails() -> None:
     assert set(failing(f"Rewritten prompt: {FUSED}")) == {"no_leak"}
+
+
+def test_an_intent_that_a_rewriter_only_copies_is_a_leak() -> None:
+    rewriter = RewriterSettings(
+        model=ModelChoice(engine="endpoint", endpoint="here", model="m"),
+        intents={"harmless": "an answer that names all that could go wrong"},
+    )
+    leaky = f"{ORIGINAL} I want an answer that names all that could go wrong."
+    assert set(failing(leaky, private_texts=rewriter.private_texts)) == {"no_leak"}
+    assert failing(FUSED, private_texts=rewriter.private_texts) == {}
 
 
 def test_markers_that_the_original_holds_are_no_leak() -> None:

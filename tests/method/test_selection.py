@@ -180,11 +180,18 @@ def test_max_min_takes_the_largest_gap_of_the_worst_dimension() -> None:
     by_worst = select(rows, rule="max_min")
     assert taken(by_sum) == [(0, 3)]
     assert taken(by_worst) == [(0, 2)]  # 0.25 at worst, as (0, 3) has; the smaller index first
-    assert by_worst.pairs[0].margin == 0.25
+    assert by_worst.pairs[0].margin == 0.5
 
 
-def test_max_min_needs_every_dimension_to_rise() -> None:
-    assert taken(select([[1, 0.5], [0, 0.5]], rule="max_min")) == []
+def test_max_min_prefers_the_pair_whose_worst_dimension_rises_most() -> None:
+    rows = [[1, 0.5], [0, 0.5], [0.25, 0.75]]
+    assert taken(select(rows)) == [(0, 1)]
+    assert taken(select(rows, rule="max_min")) == [(2, 1)]
+
+
+def test_a_dimension_that_is_level_does_not_keep_max_min_from_a_pair() -> None:
+    assert taken(select([[1, 0.5], [0, 0.5]], rule="max_min")) == [(0, 1)]
+    assert taken(select([[1, 0.5], [0, 0.5]], rule="max_min", margin_at_least=0.51)) == []
 
 
 def test_a_prompt_without_candidates_yields_nothing() -> None:

@@ -48,8 +48,8 @@ def select(rollouts: list[Rollout], rule: SelectionRule) -> Selected:
 
 
 def allowed(rollouts: list[Rollout], rule: SelectionRule) -> list[tuple[float, int, int]]:
-    """Every pair that the method allows, once more in plain Python, as (margin, chosen, rejected),
-    the largest margin first."""
+    """Every pair that the method allows, once more in plain Python, as (gap, chosen, rejected), the
+    largest gap first: of the worst dimension by `max_min`, else of the weighted reward."""
     copies: dict[str, list[int]] = {}
     for i, r in enumerate(rollouts):
         if not r[4] and not any(math.isnan(x) for x in r[:3]):
@@ -63,11 +63,10 @@ def allowed(rollouts: list[Rollout], rule: SelectionRule) -> list[tuple[float, i
     for i, j in permutations(means, 2):
         gaps = {n: round(means[i][k] - means[j][k], 12) for k, n in enumerate(NAMES)}
         total = round(sum(weights[n] * gaps[n] for n in NAMES), 9)
-        margin = min(gaps.values()) if rule.rule == "max_min" else total
         least = implied_gap(rule.tau, rule.eta) if rule.rule == "rs_dpo" else rule.margin_at_least
         if (
-            margin > 0
-            and margin >= round(least, 9)
+            total > 0
+            and total >= round(least, 9)
             and (rule.focus is None or gaps[rule.focus] > 0)
             and all(gaps[n] >= 0 for n in rule.aligned)
             and (not rule.consistent or min(gaps.values()) >= 0)
@@ -77,7 +76,8 @@ def allowed(rollouts: list[Rollout], rule: SelectionRule) -> list[tuple[float, i
                 or abs(rollouts[i][5] - rollouts[j][5]) <= rule.length_gap_at_most
             )
         ):
-            found.append((margin, i, j))
+            gap = min(gaps.values()) if rule.rule == "max_min" else total
+            found.append((gap, i, j))
     return sorted(found, key=lambda p: (-p[0], p[1], p[2]))
 
 
@@ -124,5 +124,4 @@ def test_chosen_and_rejected_differ_in_text_and_the_margin_fits_the_gaps(
     for pair in select(rollouts, rule).pairs:
         assert rollouts[pair.chosen][3] != rollouts[pair.rejected][3]
         total = sum(weights[n] * g for n, g in zip(NAMES, pair.gaps, strict=True))
-        expected = min(pair.gaps) if rule.rule == "max_min" else total
-        assert abs(pair.margin - expected) < 1e-9
+        assert abs(pair.margin - total) < 1e-9

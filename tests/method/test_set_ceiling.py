@@ -122,6 +122,7 @@ def test_a_pooled_volume_is_that_of_all_arms_rollouts() -> None:
     arms = [np.array([[1.0, 0.5], [NONE, 1.0]]), np.array([[0.5, 1.0]])]
     assert pooled_volume(arms) == pytest.approx(0.75)
     assert pooled_volume([np.array([[NONE, 1.0]])]) is None
+    assert pooled_volume([]) is None
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.booleans()), min_size=1, max_size=6), st.data())

@@ -212,6 +212,16 @@ def test_seeds_judged_by_another_version_of_a_judge_are_no_arm_together(
         compare(both, base="ver")
 
 
+def test_imported_policies_are_no_sweep_of_one_another(
+    researcher: Client, project: Project
+) -> None:
+    for name in ("gpt4", "llama2"):
+        add_evaluation(project, name, SAFE)
+    page = compare_page(project, {})
+    assert page.comparison is not None and len(page.comparison.arms) == 2
+    assert page.sweep is None
+
+
 def test_versions_of_judges_are_asked_for_all_evaluations_at_once(
     project: Project, arms: dict[str, list[Run]]
 ) -> None:

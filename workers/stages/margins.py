@@ -40,8 +40,6 @@ def _margin(
 ) -> float:
     chosen, rejected = (rewards.get(_text(r), {}) for r in (pair.chosen, pair.rejected))
     gaps = {d: chosen.get(d, nan) - rejected.get(d, nan) for d in config["dimensions"]}
-    if config["pair"]["rule"] == "max_min":
-        return min(gaps.values())
     return fsum(config["weights"][d] * gap for d, gap in gaps.items())
 
 
