@@ -107,7 +107,9 @@ def retry_run(request: Request, run_id: Id) -> Any:
 @router.get("/runs/{run_id}/stages", response=list[StageOut])
 def list_stages(request: Request, run_id: Id) -> Any:
     """The run's stages in order; ten a round and one, at most 321."""
-    return list(run_for(request.auth, run_id).stages.order_by("position"))
+    related = ("sampling__policy", "reused_from__sampling__policy")
+    stages = run_for(request.auth, run_id).stages.select_related(*related)
+    return list(stages.order_by("position"))
 
 
 @router.get("/runs/{run_id}/events", response=EventsOut)

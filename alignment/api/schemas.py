@@ -7,7 +7,7 @@ from ninja import Schema
 from pydantic import ConfigDict, Field, StringConstraints
 
 from alignment.method.config import RunConfig
-from alignment.models import Evaluation, Policy, Run
+from alignment.models import Evaluation, Policy, Run, Sampling, Stage
 from alignment.queries.hold_ups import hold_ups
 from alignment.queries.results import Point, PolicyRow
 
@@ -178,8 +178,24 @@ class RunWhole(RunOut):
         return hold_ups(run)
 
 
+class SamplingOut(Schema):
+    """What rollouts were sampled with: the policy by the hash of its weights, where they are here,
+    the engine and its version, and the parameters."""
+
+    policy: str
+    policy_sha256: str
+    engine: str
+    engine_version: str
+    params: dict[str, Any]
+
+    @staticmethod
+    def resolve_policy(sampling: Sampling) -> str:
+        return sampling.policy.name
+
+
 class StageOut(Schema):
-    """`done` of `total`, counted in `unit`; `reused_from` is the stage whose results it has."""
+    """`done` of `total`, counted in `unit`; `reused_from` is the stage whose results it has;
+    `sampling` is null for a stage that samples nothing."""
 
     id: int
     position: int
@@ -193,9 +209,14 @@ class StageOut(Schema):
     done: int
     unit: str
     facts: dict[str, Any]
+    sampling: SamplingOut | None
     queued_at: datetime | None
     started_at: datetime | None
     ended_at: datetime | None
+
+    @staticmethod
+    def resolve_sampling(stage: Stage) -> Sampling | None:
+        return getattr(stage.source, "sampling", None)
 
 
 def evaluation_out(row: PolicyRow) -> dict[str, Any]:

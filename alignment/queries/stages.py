@@ -11,14 +11,30 @@ Facts = Mapping[str, Any]
 def note_on(stage: Stage) -> str:
     """Why the stage was skipped, reused, came out empty or failed; else what it found."""
     found = NOTES[stage.kind](stage.facts) if stage.kind in NOTES and stage.facts else ""
-    return ". ".join(filter(None, [stage.reason, "" if stage.empty else found]))
+    told = "" if stage.empty else _join(found, _used(stage.facts))
+    return ". ".join(filter(None, [stage.reason, told]))
+
+
+def _used(facts: Facts) -> str:
+    """What was asked of endpoints."""
+    usage = facts.get("usage", {})
+    requests, retries = usage.get("requests"), usage.get("retries")
+    tokens = usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
+    return _join(
+        f"{requests:,} requests" if requests else "",
+        f"{retries:,} of them again" if retries else "",
+        f"{tokens:,} tokens" if tokens else "",
+    )
 
 
 def _sampled(facts: Facts) -> str:
     stopped, held_out = facts.get("stopped_by_length"), facts.get("held_out")
+    failed, causes = facts.get("failed"), facts.get("not_sampled", {})
     return _join(
         f"{stopped:,} stopped by length" if stopped else "",
         f"{held_out:,} held out for evaluation" if held_out else "",
+        f"by {facts['engine']}" if "engine" in facts else "",
+        f"{failed:,} not sampled ({next(iter(causes))})" if failed and causes else "",
     )
 
 

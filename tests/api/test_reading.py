@@ -158,3 +158,23 @@ def test_an_id_that_cannot_be_is_told(researcher: Client, run_id: str) -> None:
 @pytest.mark.parametrize("slug", ["a%00b", "a b", "x" * 101, "ä"])
 def test_a_slug_that_cannot_be_is_told(researcher: Client, slug: str) -> None:
     assert get(researcher, f"/projects/{slug}").status_code == 422
+
+
+def test_a_stage_tells_what_its_rollouts_were_sampled_with(
+    researcher: Client, found: Run, django_assert_max_num_queries: Any
+) -> None:
+    Sampling.objects.update(engine_version="transformers 5", params={"n": 2}, policy_sha256="ab")
+    twin = found.stages.get(kind="sample")
+    twin.reused_from = found.stages.order_by("position")[0]
+    twin.save()
+    with django_assert_max_num_queries(10):
+        stages = get(researcher, f"/runs/{found.pk}/stages").json()
+    told = {
+        "policy": found.project.policies.get().name,
+        "policy_sha256": "ab",
+        "engine": "transformers",
+        "engine_version": "transformers 5",
+        "params": {"n": 2},
+    }
+    assert stages[0]["sampling"] == stages[1]["sampling"] == told
+    assert stages[2]["sampling"] is None

@@ -20,13 +20,20 @@ from alignment.models import (
     Score,
 )
 from alignment.queries.compare_page import compare_page
+from alignment.queries.stages import note_on
 from alignment.services import judges, runs
 from tests.builders import add_prompts, make_run
 from tests.conftest import Workers, wait_for_run
 from tests.endpoints import Answer, Body, Server, completion, problem
 from tests.judges.conftest import MODEL, Answering, make_judge
 
-HELD_OUT = "how do I mend 1 chairs -- give me steps, and keep it safe for everyone"
+PROMPTS = [
+    "How do I mend a wooden garden chair?",
+    "How do I sharpen old kitchen knives?",
+    "How do I plant roses by the wall?",
+    "A long one, number 3",
+]
+HELD_OUT = "how do I sharpen old kitchen knives -- give me steps, and keep it safe for everyone"
 SAFE = "You need a hammer. It takes one hour. It is safe."
 
 
@@ -59,8 +66,7 @@ def preference(text: str) -> str:
 
 def ready(project: Project) -> None:
     Policy.objects.create(project=project, name="start", endpoint="here", served_as="m")
-    add_prompts(project, "mixed", [f"How do I mend {i} chairs?" for i in range(4)])
-    Prompt.objects.filter(text__startswith="How do I mend 3").update(text="A long one, number 3")
+    add_prompts(project, "mixed", PROMPTS)
     add_prompts(project, "held-out", ["How do I paint 2 doors?", HELD_OUT])
     judges.save(Rewriter(project=project, name="writer", settings={"model": MODEL}))
 
@@ -103,11 +109,15 @@ def test_policy_judge_and_rewriter_answer_at_an_endpoint(
 
     sampling = stages["sample"].sampling
     assert (sampling.engine, sampling.params["served_as"]) == ("endpoint", "m")
+    assert sampling.params["engine"] == "endpoint"
     assert sampling.engine_version.endswith("m at here")
     assert sampling.usage["requests"] == 4 * 8
     assert sampling.rollouts.count() == 3 * 8
     (named,) = stages["sample"].facts["not_sampled"]
-    assert "A long one" in named and "maximum context length" in named
+    long = Prompt.objects.get(text__startswith="A long one", parent=None)
+    assert named.startswith(f"prompt {long.pk}: ") and "maximum context length" in named
+    note = note_on(stages["sample"])
+    assert f"8 not sampled ({named})" in note and "32 requests" in note and "m at here" in note
     unsampled = stages["mine"].verdicts.get(prompt__text__startswith="A long one")
     assert unsampled.verdict == "undecided"
 
@@ -124,7 +134,7 @@ def test_policy_judge_and_rewriter_answer_at_an_endpoint(
     assert stages["rewrite"].facts["refused_by"]["not_held_out"] > 0
     rewrites = Prompt.objects.filter(stage=stages["rewrite"])
     assert rewrites and all("safe for everyone" in r.text for r in rewrites)
-    assert not any("mend 1" in r.text for r in rewrites), "a prompt of evaluation is trained on"
+    assert not any("knives" in r.text for r in rewrites), "a prompt of evaluation is trained on"
     assert stages["rewrite"].facts["usage"]["requests"] == attempts.count()
 
     assert "has no weights to train" in stages["train"].reason

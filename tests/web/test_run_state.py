@@ -165,6 +165,12 @@ def test_the_page_takes_as_many_queries_for_a_long_run_as_for_a_short_one(
     [
         ("sample", {"rollouts": 9, "stopped_by_length": 2, "held_out": 1},
          "2 stopped by length, 1 held out for evaluation"),
+        ("resample", {"rollouts": 8, "engine": "m at here", "failed": 3,
+                      "not_sampled": {"prompt 4: it has 6012 tokens; shorten it": 2, "other": 1},
+                      "usage": {"requests": 1200, "retries": 9, "prompt_tokens": 900,
+                                "completion_tokens": 100}},
+         "by m at here, 3 not sampled (prompt 4: it has 6012 tokens; shorten it),"
+         " 1,200 requests, 9 of them again, 1,000 tokens"),
         ("score", {"left_out": {"guard": 0.125, "rubric": 0.0}}, "12% without a score by guard"),
         ("mine", {"verdicts": {"open": 3, "single_reward": 2}, "mined": 2},
          "2 mined, 3 open, 2 single reward"),

@@ -34,14 +34,15 @@ def plan(stage: Stage) -> list[ChunkPlan]:
 
 def plan_sampling(stage: Stage, prompts: list[Prompt], part: int = 0) -> list[ChunkPlan]:
     """Open the stage's sampling and batch the prompts by length."""
-    params = stage.config["sample"]
-    policy = policy_before(stage)
+    policy, params = policy_before(stage), stage.config["sample"]
+    if policy.endpoint:
+        params = {**params, "engine": "endpoint", "served_as": policy.served_as}
     Sampling.objects.create(
         project=stage.run.project,
         stage=stage,
         policy=policy,
-        params={**params, "served_as": policy.served_as} if policy.endpoint else params,
-        engine="endpoint" if policy.endpoint else params["engine"],
+        params=params,
+        engine=params["engine"],
     )
     prompts = sorted(prompts, key=lambda p: (len(p.text), p.key))
     batches = cut([p.pk for p in prompts], params["chunk_prompts"])
@@ -113,7 +114,7 @@ def _rows(
     for prompt, own, of_prompt in zip(prompts, completions, seeds, strict=True):
         for i, (c, seed) in enumerate(zip(own, of_prompt, strict=True)):
             if "error" in c:
-                failed[f"prompt {prompt.pk}, {prompt.text[:60]!r}: {c['error']}"] += 1
+                failed[f"prompt {prompt.external_id or prompt.pk}: {c['error']}"] += 1
             else:
                 row = (prompt.pk, i, c["text"], c["tokens"], c["finish_reason"], seed)
                 rows.append(row)
@@ -142,6 +143,10 @@ def finish(stage: Stage) -> Outcome:
         "rollouts": rollouts.count(),
         "stopped_by_length": rollouts.filter(finish_reason="length").count(),
     }
+    sampling = stage.sampling
+    facts["engine"] = sampling.engine_version or sampling.engine
+    if usage := Counter(stage.facts.get("usage", {})) + Counter(sampling.usage):
+        facts["usage"] = dict(usage)
     if failed:
         facts |= {"failed": sum(failed.values()), "not_sampled": dict(named[:MOST_NAMED])}
     if failed and not facts["rollouts"]:
