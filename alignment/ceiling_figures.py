@@ -24,20 +24,20 @@ def pass_plot(shown: Shown, colours: Sequence[str]) -> Plot:
     named = list(zip(shown.dimensions, curves.pass_at, colours, strict=True))
     traces = [_line(name, curve, colour) for name, curve, colour in named]
     traces.append(_line("all at once", curves.joint_pass_at, "var(--text)", dash="dash"))
-    last = [
-        (name, curve.value[0], curve.value[_half(curve)]) for name, curve, _ in named if curve.m
-    ]
-    told = "; ".join(f"{n} {two_digits(a)} to {two_digits(b)}" for n, a, b in last)
     joint = curves.joint_pass_at
-    ends = (
-        f"all at once {two_digits(joint.value[0])} to {two_digits(joint.value[_half(joint)])}"
-        if joint.m
-        else ""
-    )
     half = joint.m[_half(joint)] if joint.m else 1
-    finding = f"Pass@m over {_prompts(shown.side)}, from m = 1 to {half}: {told}; {ends}."
+    every = [*((name, curve) for name, curve, _ in named), ("all at once", joint)]
+    told = "; ".join(_ends(name, curve) for name, curve in every if curve.m)
+    sizes = f"from m = 1 to {half}" if half > 1 else "at m = 1"
+    finding = f"Pass@m over {_prompts(shown.side)}, {sizes}: {told}."
     whole = _curve_layout("Pass@m", joint.prompts)
     return Plot(figure={"data": traces, "layout": whole}, finding=finding)
+
+
+def _ends(name: str, curve: Curve) -> str:
+    """A curve's value at m = 1 and where half of it ends."""
+    values = [two_digits(curve.value[0]), two_digits(curve.value[_half(curve)])]
+    return f"{name} {' to '.join(values[: 1 + (_half(curve) > 0)])}"
 
 
 def _prompts(side: Side) -> str:

@@ -46,7 +46,7 @@ def flat(config: Mapping[str, Any]) -> Values:
 
 def defaults(project: Project) -> Values:
     """Values to start from: a round for each dimension, evaluation on the set named `held-out`,
-    else the newest, and mining on the others in turn."""
+    else the newest, mining on the others in turn, and the judges of the newest run."""
     sets = [s.name for s in filled_sets(project).order_by("pk")]
     sets.sort(key=lambda name: name == "held-out")
     mined = sets[:-1] or sets or [""]
@@ -54,6 +54,9 @@ def defaults(project: Project) -> Values:
     values: Values = {"dimensions": names, "evaluate.prompts": sets[-1] if sets else ""}
     for i, name in enumerate(names):
         values |= {f"rounds.{i}.prompts": mined[i % len(mined)], f"rounds.{i}.focus": name}
+    if newest := project.runs.order_by("-pk").first():
+        judges = ("judges.", "evaluate.judges.")
+        values |= {n: v for n, v in flat(newest.config).items() if n.startswith(judges)}
     return {**values, "name": free_name(project)}
 
 

@@ -76,7 +76,8 @@ class CompareOut(Schema):
 def compare_arms(
     request: Request, slug: Slug, base: Name = "", arm: Arms = None, target: Aims = None
 ) -> dict[str, Any]:
-    """Arms over their seeds, with paired differences to the base (by default the newest arm)."""
+    """Arms over their seeds, with paired differences to the base (by default the newest arm
+    that another can stand beside)."""
     targets = dict(_target(text) for text in target or ())
     asked = {"base": base, **{f"target.{name}": value for name, value in targets.items()}}
     page = compare_page(project_for(request.auth, slug), asked, arm or ())

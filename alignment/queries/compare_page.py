@@ -71,12 +71,13 @@ class ComparePage:
 def compare_page(
     project: Project, asked: Mapping[str, str], chosen: Sequence[str] = ()
 ) -> ComparePage:
-    """The page for an address: asked names the base, the newest arm where it is none, and targets
-    as `target.DIMENSION`; chosen: names of the arms to show beside it, none for all that fit."""
+    """The page for an address: asked names the base, by default the newest arm that another can
+    stand beside, and targets as `target.DIMENSION`; chosen: names of the arms to show beside it,
+    none for all that fit."""
     choices = arms_of(project)
     name = asked.get("base")
     unknown = [n for n in chosen if not any(a.is_called(n) for a in choices)]
-    base = next((a for a in choices if not name or a.is_called(name)), None)
+    base = next((a for a in choices if a.is_called(name)), None) if name else _usual(choices)
     gone = ", ".join(filter(None, [name if base is None else "", *unknown]))
     if base is None or unknown:
         none = f"There is no arm {gone} here; choose another." if choices else ""
@@ -95,6 +96,12 @@ def compare_page(
         apart=picked.apart,
     )
     return _compared(page, picked, asked)
+
+
+def _usual(choices: Sequence[CompareArm]) -> CompareArm | None:
+    """While a run is under way the newest arm is its start policy, which may fit no other."""
+    fitting = (a for a in choices if any(a.fits(other) for other in choices if other is not a))
+    return next(fitting, choices[0] if choices else None)
 
 
 @dataclass(frozen=True, kw_only=True)

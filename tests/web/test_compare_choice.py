@@ -157,3 +157,16 @@ def test_a_later_prompt_of_the_set_changes_nothing_that_was_asked_before(three: 
     held = held_out()[0].prompt_set
     Prompt.objects.create(prompt_set=held, text="new", key=Prompt.key_of("new"))
     assert compare_page(three, {"base": "safe"}).comparison == before
+
+
+def test_without_a_base_it_is_the_newest_arm_that_another_can_stand_beside(
+    researcher: Client, three: Project, people: dict[str, User]
+) -> None:
+    run = make_run(three, people["researcher"], name="under way", evaluate=evaluate(limit=2))
+    ask(evaluated(run, 0, SAFE, 10), held_out()[:2])
+    page = compare_page(three, {})
+    assert page.choices[0].name not in ("keen", "safe") and page.base is not None
+    assert page.base.name == "keen" and page.comparison is not None
+    url = reverse("compare", args=[three.slug])
+    alone = researcher.get(url, {"base": page.choices[0].name}).content.decode()
+    assert 'id="wins"' not in alone and "Not comparable" in alone
