@@ -88,21 +88,25 @@ class Reference(Frozen):
         return self
 
     def on_scale(self, value: float, dimension: Dimension) -> float:
-        """The value on the dimension's scale; beyond its ends where the set did not reach."""
+        """The value on the dimension's scale; beyond its ends where the set did not reach.
+
+        A high value becomes a high raw score, whichever end of the dimension is best.
+        """
         share = (value - self.low) / (self.high - self.low)
-        if not dimension.higher_is_better:
-            share = 1 - share
         return dimension.scale_low + share * (dimension.scale_high - dimension.scale_low)
 
 
 class RewardSettings(Frozen):
-    """A sequence-classification reward model; its value is a weighted sum of its heads."""
+    """A reward model; its value is a weighted sum of its heads, and the higher it is, the higher is
+    the raw score, whichever end of the dimension is best."""
 
     engine: Literal["transformers", "vllm"] = "transformers"
     model: str = Field(min_length=1, description="its folder")
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     heads: tuple[int, ...] = Field((0,), min_length=1, description="indexes of the heads used")
-    weights: tuple[float, ...] = Field((), description="per head; empty is equal, summing to 1")
+    weights: tuple[float, ...] = Field(
+        (), description="per head; empty is equal, summing to 1; -1 turns a value round"
+    )
     output: Literal["logits", "rewards"] = Field("logits", description="of the model's output")
     remote_code: bool = Field(False, description="run the model's own code, if the operator lets")
     max_length: int = Field(4096, ge=8, le=1_048_576, description="longer texts get no score")
