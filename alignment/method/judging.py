@@ -107,7 +107,10 @@ class RewardSettings(Frozen):
     weights: tuple[float, ...] = Field(
         (), description="per head; empty is equal, summing to 1; -1 turns a value round"
     )
-    output: Literal["logits", "rewards"] = Field("logits", description="of the model's output")
+    output: Literal["logits", "rewards", "end_scores"] = Field(
+        "logits",
+        description="of the model's output; end_scores are a score head's at the last token",
+    )
     remote_code: bool = Field(False, description="run the model's own code, if the operator lets")
     max_length: int = Field(4096, ge=8, le=1_048_576, description="longer texts get no score")
     reference: Reference | None = None
@@ -118,6 +121,8 @@ class RewardSettings(Frozen):
             raise ValueError("weights must be as many as heads, or none")
         if len(set(self.heads)) < len(self.heads) or min(self.heads) < 0:
             raise ValueError("heads must be different indexes from 0")
+        if self.output == "end_scores" and self.remote_code:
+            raise ValueError("end_scores need no code of the model's own: turn remote_code off")
         if self.engine == "vllm" and (self.output != "logits" or self.remote_code):
             raise ValueError("the engine vllm gives logits only, and runs no model's own code")
         return self

@@ -10,7 +10,13 @@ from django.core.exceptions import ValidationError
 from alignment.method.config import RunConfig
 from alignment.method.errors import MoraError
 from alignment.method.mc2 import answers_of
-from alignment.model_folders import allowed, check_model, check_template, weight_shapes
+from alignment.model_folders import (
+    allowed,
+    check_model,
+    check_score_head,
+    check_template,
+    weight_shapes,
+)
 from alignment.models import Judge, Policy, Project, Rewriter
 from alignment.queries.prompts import seeds_of
 
@@ -129,7 +135,10 @@ def _settings_problem(row: Judge | Rewriter) -> str:
 
 def model_problem(row: Judge | Rewriter) -> str:
     """Why a judge's or rewriter's local model may not be loaded."""
-    return _folder_problem(Path(row.model_folder), check_model) if row.model_folder else ""
+    if not row.model_folder:
+        return ""
+    of_head = [check_score_head] if row.settings.get("output") == "end_scores" else []
+    return _folder_problem(Path(row.model_folder), check_model, *of_head)
 
 
 def _folder_problem(folder: Path, *checks: Callable[[Path], None]) -> str:

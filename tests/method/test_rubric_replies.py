@@ -130,6 +130,10 @@ def test_heads_are_weighted_and_must_be_there() -> None:
         RewardSettings(model="m", weights=(1.0, 2.0))
     with pytest.raises(ValueError, match="different indexes"):
         RewardSettings(model="m", heads=(1, 1))
+    with pytest.raises(ValueError, match="gives logits only"):
+        RewardSettings(model="m", engine="vllm", output="end_scores")
+    with pytest.raises(ValueError, match="turn remote_code off"):
+        RewardSettings(model="m", output="end_scores", remote_code=True)
     with pytest.raises(ValueError, match="no model's own code"):
         RewardSettings(model="m", engine="vllm", remote_code=True)
 

@@ -1,4 +1,5 @@
-"""The `reward` engine: a sequence-classification reward model through transformers.
+"""The `reward` engine: a reward model through transformers, of sequence classification or with a
+score head.
 
 Gives every head's raw output for a prompt and its completion; which heads count, and on what
 scale, is the judge's business.
@@ -14,6 +15,7 @@ from transformers import AutoModelForSequenceClassification
 
 from alignment.method.errors import MoraError
 from workers.engines.encoding import Encoder, stated_pad
+from workers.engines.end_scores import load_end_scores
 from workers.engines.engine import Engine, Spec
 from workers.engines.loading import context_of, embeddings_of, load_model, scored
 from workers.engines.sampler import make_deterministic
@@ -39,13 +41,7 @@ class RewardModel:
         self.folder = Path(spec["model"])
         self.output = spec["output"]
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.model = load_model(
-            AutoModelForSequenceClassification,
-            self.folder,
-            spec["dtype"],
-            name="reward model",
-            remote_code=spec["remote_code"],
-        )
+        self.model = self._model(spec["dtype"], spec["remote_code"])
         rooms = [spec["max_length"], context_of(self.model)]
         self.encoder = Encoder(self.folder, embeddings_of(self.model), rooms)
         self.tokenizer = self.encoder.tokenizer
@@ -54,6 +50,12 @@ class RewardModel:
         self.config = self.model.config.get_text_config()
         self.pad = stated_pad(self.config)
         self.model.to(self.device).eval()
+
+    def _model(self, dtype: str, remote_code: bool) -> Any:
+        if self.output == "end_scores":
+            return load_end_scores(self.folder, dtype)
+        kind, name = AutoModelForSequenceClassification, "reward model"
+        return load_model(kind, self.folder, dtype, name=name, remote_code=remote_code)
 
     def score(self, prompts: list[str], completions: list[str]) -> list[dict[str, Any]]:
         """Per item {"heads": raw outputs}, or {"error": why}. Raises MoraError where no item
