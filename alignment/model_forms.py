@@ -113,7 +113,7 @@ class JudgeForm(SettingsForm):
         self.fields["engine"] = forms.ChoiceField(choices=engines)
         self.fields["settings"].help_text = (
             f"as docs/operations.md lists them, {SUCH_AS}; a reward model's high value is a high"
-            ' raw score, which "weights": [-1] turns round'
+            ' raw score: "weights": [-1] turns it round, "own_units": true leaves it as it is'
         )
         for name in ("dimension", "engine"):
             self.fields[name].disabled = self.instance.pk is not None

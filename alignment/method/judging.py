@@ -113,6 +113,11 @@ class RewardSettings(Frozen):
     )
     remote_code: bool = Field(False, description="run the model's own code, if the operator lets")
     max_length: int = Field(4096, ge=8, le=1_048_576, description="longer texts get no score")
+    own_units: bool = Field(
+        False,
+        description="its values are raw scores as they are, which the bar is compared with; no"
+        " reference set is fitted",
+    )
     reference: Reference | None = None
 
     @model_validator(mode="after")
@@ -121,11 +126,18 @@ class RewardSettings(Frozen):
             raise ValueError("weights must be as many as heads, or none")
         if len(set(self.heads)) < len(self.heads) or min(self.heads) < 0:
             raise ValueError("heads must be different indexes from 0")
+        if self.own_units and self.reference is not None:
+            raise ValueError("a value in its own units is not fitted to a reference set as well")
         if self.output == "end_scores" and self.remote_code:
             raise ValueError("end_scores need no code of the model's own: turn remote_code off")
         if self.engine == "vllm" and (self.output != "logits" or self.remote_code):
             raise ValueError("the engine vllm gives logits only, and runs no model's own code")
         return self
+
+    @property
+    def has_scale(self) -> bool:
+        """Whether its values are on the dimension's scale, so that runs can take it."""
+        return self.own_units or self.reference is not None
 
     def value(self, outputs: list[float]) -> float:
         """The weighted sum of the heads used; raises ValueError where the model has fewer."""

@@ -47,10 +47,11 @@ def judge_problem(judge: Judge, use: str) -> str:
         return f"judge {judge.name!r}: {problem}"
     if judge.engine != Judge.Engine.REWARD:
         return ""
-    if judge.typed.reference is None:
+    if not judge.typed.has_scale:
         return (
             f"judge {judge.name!r} has no scale yet: try it on a reference set of completions and"
-            " fit its scale to the trial"
+            " fit its scale to the trial, or set own_units where its values are raw scores as they"
+            " are"
         )
     if judge.typed.remote_code and not settings.REMOTE_CODE:
         return (
