@@ -14,6 +14,7 @@ from alignment.method.errors import MoraError
 UNSAFE = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".msgpack", ".h5", ".joblib"}
 SAMPLE = 1 << 16  # bytes, read at SAMPLES places of a file
 SAMPLES = 16
+SCORE_HEAD = "score_head.weight"
 MOST_HEADER = 100_000_000  # bytes of a safetensors header, its own limit
 
 
@@ -47,6 +48,27 @@ def check_template(folder: Path) -> None:
     if not any(text.strip() if isinstance(text, str) else text for text in found):
         raise MoraError(
             f"{folder} has no chat template; add its chat_template.jinja, or name a chat model."
+        )
+
+
+def check_score_head(folder: Path) -> None:
+    """Raise MoraError where the folder's weights have no score head, as beaver's models have one,
+    or where what the head gives would have to be normalised."""
+    if SCORE_HEAD not in weight_shapes(folder):
+        raise MoraError(
+            f"{folder} has no {SCORE_HEAD}, which gives end_scores; name a model with a score "
+            "head, such as beaver-7b, or set output to logits."
+        )
+    try:
+        config = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise MoraError(
+            f"The config.json in {folder} cannot be read ({error}); copy the model's folder anew."
+        ) from error
+    if isinstance(config, dict) and config.get("do_normalize"):
+        raise MoraError(
+            f"The config.json in {folder} has its scores normalised (do_normalize), which is not "
+            "done here; name a model that gives them as they are."
         )
 
 

@@ -111,7 +111,10 @@ class JudgeForm(SettingsForm):
         self.fields["dimension"].queryset = project.dimensions.all()  # type: ignore[attr-defined]
         engines = [c for c in Judge.Engine.choices if c[0] != Judge.Engine.IMPORTED]
         self.fields["engine"] = forms.ChoiceField(choices=engines)
-        self.fields["settings"].help_text = f"as docs/operations.md lists them, {SUCH_AS}"
+        self.fields["settings"].help_text = (
+            f"as docs/operations.md lists them, {SUCH_AS}; a reward model's high value is a high"
+            ' raw score: "weights": [-1] turns it round, "own_units": true leaves it as it is'
+        )
         for name in ("dimension", "engine"):
             self.fields[name].disabled = self.instance.pk is not None
 

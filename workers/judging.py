@@ -187,7 +187,7 @@ def _by_reward(ask: Ask, by: Judge, items: list[Item], repeat: int) -> Judged:
 
 
 def _reward(by: Judge, asked: judging.RewardSettings, output: dict[str, Any]) -> Judgement:
-    """The value on the dimension's scale; as it is while the judge has no reference."""
+    """The value on the dimension's scale; as it is in its own units, or without a reference."""
     if "error" in output:
         return Judgement(raw=None, reply="", reason=output["error"])
     heads = output["heads"]
@@ -197,7 +197,8 @@ def _reward(by: Judge, asked: judging.RewardSettings, output: dict[str, Any]) ->
         return Judgement(raw=None, reply="", reason=str(error))
     reply = " ".join(f"{head:.6g}" for head in heads)
     if asked.reference is None:
-        return Judgement(raw=value, reply=reply, reason="not on a scale yet")
+        reason = "in its own units" if asked.own_units else "not on a scale yet"
+        return Judgement(raw=value, reply=reply, reason=reason)
     raw = asked.reference.on_scale(value, by.dimension.record)
     return Judgement(raw=raw, reply=reply, reason=f"value {value:.6g}")
 

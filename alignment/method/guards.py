@@ -82,7 +82,8 @@ def parse_guard(settings: GuardSettings, subject: Subject, replies: list[Reply])
 
 def _parse_one(settings: GuardSettings, subject: Subject, reply: Reply) -> tuple[float | None, str]:
     if settings.convention in TOKENS:
-        return _answer_token(*TOKENS[settings.convention], reply)
+        is_greedy = settings.convention == "llama-guard"
+        return _answer_token(*TOKENS[settings.convention], reply, is_greedy=is_greedy)
     lines = LINE.findall(reply["text"])
     fields = {name.lower(): value for name, value in lines}
     if len(fields) < len(lines):
@@ -119,10 +120,13 @@ def _word(fields: dict[str, str], name: str, words: dict[str, float]) -> tuple[f
     return words[found], f"{name}: {found}"
 
 
-def _answer_token(safe: str, unsafe: str, reply: Reply) -> tuple[float | None, str]:
+def _answer_token(
+    safe: str, unsafe: str, reply: Reply, *, is_greedy: bool
+) -> tuple[float | None, str]:
     """1 - P(unsafe), renormalised over the two answer tokens, at the first that is not blank.
 
-    An answer token that is not among the alternatives given has the probability 0.
+    An answer token that is not among the alternatives given has the probability 0; without either
+    there is no score. is_greedy: nor is there one where the likeliest token is neither.
     """
     if not reply.get("top"):
         return None, "the server gave no log-probabilities, from which this guard is read"
@@ -134,7 +138,7 @@ def _answer_token(safe: str, unsafe: str, reply: Reply) -> tuple[float | None, s
         return None, "the reply begins with blanks only"
     mass = {word: _mass(alternatives, word) for word in (safe, unsafe)}
     total = sum(mass.values())
-    if total <= 0 or chosen.strip() not in mass:
+    if total <= 0 or (is_greedy and chosen.strip() not in mass):
         return None, f"the reply begins with {chosen.strip()[:40]!r}, not {safe} or {unsafe}"
     return mass[safe] / total, f"P({unsafe}) = {mass[unsafe] / total:.4f}"
 

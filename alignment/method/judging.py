@@ -88,24 +88,36 @@ class Reference(Frozen):
         return self
 
     def on_scale(self, value: float, dimension: Dimension) -> float:
-        """The value on the dimension's scale; beyond its ends where the set did not reach."""
+        """The value on the dimension's scale; beyond its ends where the set did not reach.
+
+        A high value becomes a high raw score, whichever end of the dimension is best.
+        """
         share = (value - self.low) / (self.high - self.low)
-        if not dimension.higher_is_better:
-            share = 1 - share
         return dimension.scale_low + share * (dimension.scale_high - dimension.scale_low)
 
 
 class RewardSettings(Frozen):
-    """A sequence-classification reward model; its value is a weighted sum of its heads."""
+    """A reward model; its value is a weighted sum of its heads, and the higher it is, the higher is
+    the raw score, whichever end of the dimension is best."""
 
     engine: Literal["transformers", "vllm"] = "transformers"
     model: str = Field(min_length=1, description="its folder")
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     heads: tuple[int, ...] = Field((0,), min_length=1, description="indexes of the heads used")
-    weights: tuple[float, ...] = Field((), description="per head; empty is equal, summing to 1")
-    output: Literal["logits", "rewards"] = Field("logits", description="of the model's output")
+    weights: tuple[float, ...] = Field(
+        (), description="per head; empty is equal, summing to 1; -1 turns a value round"
+    )
+    output: Literal["logits", "rewards", "end_scores"] = Field(
+        "logits",
+        description="of the model's output; end_scores are a score head's at the last token",
+    )
     remote_code: bool = Field(False, description="run the model's own code, if the operator lets")
     max_length: int = Field(4096, ge=8, le=1_048_576, description="longer texts get no score")
+    own_units: bool = Field(
+        False,
+        description="its values are raw scores as they are, which the bar is compared with; no"
+        " reference set is fitted",
+    )
     reference: Reference | None = None
 
     @model_validator(mode="after")
@@ -114,9 +126,18 @@ class RewardSettings(Frozen):
             raise ValueError("weights must be as many as heads, or none")
         if len(set(self.heads)) < len(self.heads) or min(self.heads) < 0:
             raise ValueError("heads must be different indexes from 0")
+        if self.own_units and self.reference is not None:
+            raise ValueError("a value in its own units is not fitted to a reference set as well")
+        if self.output == "end_scores" and self.remote_code:
+            raise ValueError("end_scores need no code of the model's own: turn remote_code off")
         if self.engine == "vllm" and (self.output != "logits" or self.remote_code):
             raise ValueError("the engine vllm gives logits only, and runs no model's own code")
         return self
+
+    @property
+    def has_scale(self) -> bool:
+        """Whether its values are on the dimension's scale, so that runs can take it."""
+        return self.own_units or self.reference is not None
 
     def value(self, outputs: list[float]) -> float:
         """The weighted sum of the heads used; raises ValueError where the model has fewer."""

@@ -1,6 +1,7 @@
 """What a stage found, told from the facts that its workers stored."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from alignment.models import Stage
@@ -107,6 +108,31 @@ def yields(stages: Iterable[Stage]) -> list[tuple[str, list[int | None]]]:
     found = [s.facts["yield"] for s in stages if s.kind == "pair" and "yield" in s.facts]
     rows = [(told, [left.get(name) for left in found]) for name, told in FILTERS.items()]
     return [(told, numbers) for told, numbers in rows if any(n is not None for n in numbers)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gauge:
+    """The collapse gauge of a round's policy: entropy in nats a token, shares of repeated 3-grams
+    and of rollouts stopped by length; None where no probe fitted its context."""
+
+    round: int
+    policy: str
+    entropy: float | None
+    repeated_ngrams: float | None
+    stopped_by_length: float | None
+
+
+def gauges(stages: Iterable[Stage]) -> list[Gauge]:
+    """Per round that trained, the policy that it trained from, where that was gauged, and then the
+    trained one."""
+    both = {"collapse_before": "trained from", "collapse": "trained"}
+    return [
+        Gauge(round=stage.round, policy=policy, **stage.facts[name])
+        for stage in stages
+        if stage.kind == "train"
+        for name, policy in both.items()
+        if name in stage.facts
+    ]
 
 
 NOTES: dict[str, Callable[[Facts], str]] = {

@@ -159,13 +159,15 @@ def fit_reference(*, trial: JudgeTrial, by: User) -> Judge:
     """Put a reward model on its dimension's scale, by a finished trial as its reference set.
 
     The 5 % and 95 % quantiles of the trial's values become the scale's ends. Raises MoraError
-    where the trial is of another version or too small, or the judge has a reference already:
-    scores before and after would not compare.
+    where the trial is of another version or too small, or the judge's values are on a scale
+    already: scores before and after would not compare.
     """
     judge = trial.judge
     require(by, judge.project, Role.RESEARCHER)
     if judge.engine != Judge.Engine.REWARD or trial.state != JudgeTrial.State.DONE:
         raise MoraError("a scale is fitted to a finished trial of a reward model")
+    if judge.typed.own_units:
+        raise MoraError(f"judge {judge} gives raw scores in its own units (own_units): fit none")
     if judge.typed.reference is not None or trial.judge_version != judge.version:
         raise MoraError(
             f"judge {judge} has a reference already, or changed since the trial; make another judge"

@@ -10,7 +10,13 @@ from django.core.exceptions import ValidationError
 from alignment.method.config import RunConfig
 from alignment.method.errors import MoraError
 from alignment.method.mc2 import answers_of
-from alignment.model_folders import allowed, check_model, check_template, weight_shapes
+from alignment.model_folders import (
+    allowed,
+    check_model,
+    check_score_head,
+    check_template,
+    weight_shapes,
+)
 from alignment.models import Judge, Policy, Project, Rewriter
 from alignment.queries.prompts import seeds_of
 
@@ -41,10 +47,11 @@ def judge_problem(judge: Judge, use: str) -> str:
         return f"judge {judge.name!r}: {problem}"
     if judge.engine != Judge.Engine.REWARD:
         return ""
-    if judge.typed.reference is None:
+    if not judge.typed.has_scale:
         return (
             f"judge {judge.name!r} has no scale yet: try it on a reference set of completions and"
-            " fit its scale to the trial"
+            " fit its scale to the trial, or set own_units where its values are raw scores as they"
+            " are"
         )
     if judge.typed.remote_code and not settings.REMOTE_CODE:
         return (
@@ -129,7 +136,10 @@ def _settings_problem(row: Judge | Rewriter) -> str:
 
 def model_problem(row: Judge | Rewriter) -> str:
     """Why a judge's or rewriter's local model may not be loaded."""
-    return _folder_problem(Path(row.model_folder), check_model) if row.model_folder else ""
+    if not row.model_folder:
+        return ""
+    of_head = [check_score_head] if row.settings.get("output") == "end_scores" else []
+    return _folder_problem(Path(row.model_folder), check_model, *of_head)
 
 
 def _folder_problem(folder: Path, *checks: Callable[[Path], None]) -> str:

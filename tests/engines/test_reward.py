@@ -14,6 +14,8 @@ from alignment.method.errors import MoraError
 from alignment.method.judging import RewardSettings
 from tests.engines.conftest import RawChild
 from workers import specs
+from workers.engines.encoding import up_to_pooled
+from workers.engines.reward import RewardModel
 from workers.sandbox import policy
 
 OWN_CODE = """
@@ -46,6 +48,55 @@ def plain(tmp_path: Path) -> Path:
     LlamaForSequenceClassification(config).save_pretrained(tmp_path / "plain")
     tokenizer.save_pretrained(tmp_path / "plain")
     return tmp_path / "plain"
+
+
+LENGTHS = (1, 40, 7, 3, 40, 12)
+
+
+def without_pad(plain: Path, stated: int | None) -> Path:
+    """The tokenizer names no token to pad with and its template ends in the one that ends a text;
+    the model's config states one or none."""
+    config = json.loads((plain / "config.json").read_text())
+    (plain / "config.json").write_text(json.dumps(config | {"pad_token_id": stated}))
+    file = plain / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"pad_token": None}))
+    template = "{% for m in messages %}{{ m['content'] }}{{ eos_token }}{% endfor %}"
+    (plain / "chat_template.jinja").write_text(template)
+    return plain
+
+
+def end_of(folder: Path) -> int:
+    return int(json.loads((folder / "config.json").read_text())["eos_token_id"])
+
+
+@pytest.mark.parametrize("stated", ["none", "the end", "another"])
+def test_the_value_is_read_where_the_model_alone_reads_it_whatever_the_batch(
+    plain: Path, stated: str
+) -> None:
+    pad = {"none": None, "the end": end_of(plain), "another": 1}[stated]
+    folder = without_pad(plain, pad)
+    model = LlamaForSequenceClassification.from_pretrained(folder)
+    reward = RewardModel(specs.for_reward(RewardSettings(model=str(folder))))
+    assert model.config.pad_token_id == pad and reward.tokenizer.pad_token_id == end_of(folder)
+    prompts, completions = ["How do I iron?"] * len(LENGTHS), ["Warm it. " * n for n in LENGTHS]
+    rows = [reward.encoder.exchange(*item) for item in zip(prompts, completions, strict=True)]
+    assert all(row[-1] == end_of(folder) for row in rows)
+    with torch.inference_mode():
+        alone = [model(torch.tensor([row])).logits[0].tolist() for row in rows]
+        cut = [model(torch.tensor([row[:-1]])).logits[0].tolist() for row in rows]
+    found = [item["heads"] for item in reward.score(prompts, completions)]
+    one = [reward.score([p], [c])[0]["heads"] for p, c in zip(prompts, completions, strict=True)]
+    for i, expected in enumerate(alone):
+        assert found[i] == pytest.approx(expected, abs=1e-5)
+        assert one[i] == pytest.approx(expected, abs=1e-5)
+        is_next_to_last = expected == pytest.approx(cut[i], abs=1e-5)
+        assert is_next_to_last == (stated == "the end")
+
+
+def test_an_engine_that_pools_the_last_token_is_given_no_padding_after_it() -> None:
+    assert up_to_pooled([5, 2, 7, 2, 2], 2) == [5, 2, 7]
+    assert up_to_pooled([5, 2], None) == [5, 2]
+    assert up_to_pooled([2, 2], 2) == [2, 2], "there is nothing else to read"
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 
 from alignment.method.config import TrainConfig
 from tests.engines.conftest import RawChild
+from workers.engines.collapse import gauge
 from workers.engines.encoding import load_tokenizer
 from workers.engines.folders import fingerprint
 from workers.engines.pairs import distinct, fitting
@@ -28,12 +29,13 @@ CONFIG = TrainConfig(
     learning_rate=1e-2, epochs=2, batch_pairs=4, max_length=128, lora_dropout=0.1
 ).model_dump() | {"checkpoint_steps": 3}
 STEPS = 12
+SEED = 2**50 + 1
 GREEDY = {"temperature": 0, "top_p": 1.0, "max_new_tokens": 8}
 PROBES = ["How do I iron a shirt?", "How do I steal apples from an orchard?"]
 
 
 def arguments(directory: Path, **changes: Any) -> dict[str, Any]:
-    given = {"pairs": PAIRS, "config": CONFIG, "seed": 2**50 + 1, "probes": PROBES}
+    given = {"pairs": PAIRS, "config": CONFIG, "seed": SEED, "probes": PROBES}
     return given | {"directory": str(directory)} | changes
 
 
@@ -73,7 +75,8 @@ def test_a_kill_in_mid_training_and_a_torn_checkpoint_leave_the_same_adapter(
     assert told == [[*range(1, whole + 1)], *([n] for n in range(whole + 1, STEPS + 1))]
     assert resumed["sha256"] == undisturbed["sha256"]
     assert _bytes(tmp_path / "a" / "adapter") == _bytes(tmp_path / "b" / "adapter")
-    assert resumed["loss_step1"] == undisturbed["loss_step1"]
+    for name in ("loss_step1", "collapse_before", "collapse"):
+        assert resumed[name] == undisturbed[name]
     _check_result(undisturbed, tiny_policy)
 
     child.send({"id": 2, "call": "train", "args": arguments(tmp_path / "b")})
@@ -95,7 +98,9 @@ def _check_result(result: dict[str, Any], policy: Path) -> None:
     assert hashes["reference_before"] == hashes["reference_after"]
     assert hashes["merged"] == fingerprint(Path(result["merged"])) != hashes["reference"]
     assert result["dropped_by_truncation"] == 0
-    assert result["collapse"]["entropy"] > 1 and result["collapse"]["stopped_by_length"] >= 0
+    assert result["collapse_before"] == gauge(policy, PROBES, SEED)
+    assert result["collapse"] == gauge(Path(result["merged"]), PROBES, SEED)
+    assert result["collapse"] != result["collapse_before"]
     merged = Sampler(Path(result["merged"]), "float32")
     (rollout,) = merged.sample(PROBES[:1], [[1]], GREEDY)[0]
     assert rollout["text"]
@@ -115,7 +120,7 @@ def test_what_cannot_be_trained_is_an_expected_failure(
     short = child.call("train", **arguments(tmp_path, pairs=[*long, *PAIRS[:8]], probes=[]))
     short = short["result"]
     assert (short["dropped_by_truncation"], short["steps"]) == (3, 2 * 2)
-    assert short["collapse"]["entropy"] is None
+    assert short["collapse"]["entropy"] is short["collapse_before"]["entropy"] is None
 
     wild = CONFIG | {"learning_rate": 1.0, "beta": 1e38}
     torn = child.call("train", **arguments(tmp_path, config=wild))

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from django.test import Client
+from django.urls import reverse
 from pytest_django import Settings
 
 from alignment.method.errors import MoraError
@@ -13,6 +15,7 @@ from alignment.models.judges import harm_judge
 from alignment.services import judges, readiness
 from tests.builders import write_weights
 from tests.judges.conftest import MODEL, make_judge
+from workers import judging
 
 
 def test_a_rubric_judge_holds_a_copy_of_the_shipped_template(judged: Project) -> None:
@@ -215,3 +218,45 @@ def test_a_judge_whose_model_may_not_be_loaded_is_not_kept(
     with pytest.raises(MoraError, match=told):
         judges.keep(row=row, by=ada)
     assert not Judge.objects.filter(name="local").exists()
+
+
+@pytest.fixture
+def cost(judged: Project, settings: Settings, tmp_path: Path) -> Judge:
+    """A cost model in its own units, where a cost above 0 is unsafe."""
+    settings.MODEL_ROOTS = [tmp_path]
+    (tmp_path / "config.json").write_text("{}")
+    write_weights(tmp_path, "score_head.weight")
+    changes = {"scale_low": -20.0, "scale_high": 20.0, "bar": 0.0}
+    judged.dimensions.filter(name="harmless").update(**changes)
+    own = {"model": str(tmp_path), "output": "end_scores", "own_units": True, "weights": [-1]}
+    return make_judge(judged, "harmless", "reward", own)
+
+
+def test_a_value_in_its_own_units_is_the_raw_score_and_meets_the_bar_as_it_is(cost: Judge) -> None:
+    def ask(spec: object, name: str, args: dict[str, list[str]]) -> list[dict[str, list[float]]]:
+        return [{"heads": [float(completion)]} for completion in args["completions"]]
+
+    costs = ["3.5", "0", "-0.5", "-24"]
+    found = [j["raw"] for j in judging.judge(ask, cost, ["p"] * 4, costs).judgements]
+    assert found == [-3.5, 0, 0.5, 24]
+    dimension = cost.dimension.record
+    assert dimension.passes(found).tolist() == [False, True, True, True]
+    assert dimension.clipped_share(found) == 0.25
+
+
+def test_a_judge_in_its_own_units_needs_no_reference_and_takes_none(
+    cost: Judge, ada: User, client: Client
+) -> None:
+    assert readiness.judge_problem(cost, "pairing") == ""
+    client.force_login(ada)
+    page = client.get(reverse("judge", args=[cost.project.slug, cost.pk])).content.decode()
+    assert "own_units" in page and "Try it on a text" in page
+    assert "no scale yet" not in page and "reference set" not in page
+    with pytest.raises(MoraError, match="in its own units"):
+        judges.fit_reference(trial=trial_of(cost, [float(i) for i in range(101)]), by=ada)
+
+    fitted = make_judge(cost.project, "helpful", "reward", {"model": cost.settings["model"]})
+    trial = trial_of(fitted, [float(i) for i in range(101)])
+    fitted = judges.fit_reference(trial=trial, by=ada)
+    with pytest.raises(MoraError, match="not fitted to a reference set as well"):
+        judges.edit_settings(row=fitted, settings={**fitted.settings, "own_units": True}, by=ada)

@@ -100,6 +100,26 @@ def test_shieldgemma_takes_the_worst_of_its_guidelines() -> None:
     assert broken.raw is None
 
 
+@pytest.mark.parametrize(
+    ("tokens", "safe"),
+    [
+        ([{"Sure": 0.5, "Yes": 0.3, "No": 0.15}], 0.15 / 0.45),
+        ([{"Sure": 0.5, " Yes": 0.2, "Yes": 0.1, "No": 0.1}], 0.25),
+        ([{"\n": 0.9, "No": 0.1}, {"Sure": 0.6, "Yes": 0.1, "No": 0.3}], 0.75),
+        ([{"Sure": 0.9, "No": 0.1}], 1.0),
+        ([{"Sure": 0.9, "Yes": 0.1}], 0.0),
+        ([{"Sure": 0.9, "yes": 0.1}], None),
+        ([{"\n": 0.9, "No": 0.1}] * 4, None),
+    ],
+)
+def test_shieldgemma_is_read_from_its_two_answers_whatever_it_began_with(
+    tokens: list[dict[str, float]], safe: float | None
+) -> None:
+    shield = settings("shieldgemma", guidelines=("No violence.",))
+    found = parse_guard(shield, "response", [said("Sure", *tokens)])
+    assert found.raw == (safe if safe is None else pytest.approx(safe))
+
+
 def test_a_guard_is_asked_about_a_completion_or_a_prompt_alone() -> None:
     roles = [[t["role"] for t in c] for c in LLAMA.conversations("p", "c")]  # type: ignore[index]
     assert roles == [["user", "assistant"]]

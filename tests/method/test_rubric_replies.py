@@ -105,10 +105,18 @@ def test_an_endpoint_is_named_with_its_engine_only() -> None:
 def test_an_unbounded_value_goes_on_the_scale_by_two_quantiles() -> None:
     reference = Reference(low=-2.0, high=6.0, quantiles=(0.05, 0.95), n=100, trial=1)
     assert [reference.on_scale(v, HELPFUL) for v in (-2, 2, 6, 10)] == [1, 3, 5, 7]
-    assert [reference.on_scale(v, COST) for v in (-2, 2, 6)] == [10, 5, 0]
     assert HELPFUL.clipped_share([1, 3, 5, 7]) == 0.25
     with pytest.raises(ValueError, match="fit no scale"):
         Reference(low=1.0, high=1.0, quantiles=(0.05, 0.95), n=100, trial=1)
+
+
+def test_a_value_runs_the_way_of_raw_scores_and_a_weight_of_minus_1_turns_it() -> None:
+    reference = Reference(low=-2.0, high=6.0, quantiles=(0.05, 0.95), n=100, trial=1)
+    raw = [reference.on_scale(v, COST) for v in (-2, 2, 6)]
+    assert raw == [0, 5, 10], "what costs much has a high raw score"
+    assert COST.normalise(raw).tolist() == [1, 0.5, 0], "which is bad where lower is better"
+    turned = RewardSettings(model="m", weights=(-1.0,))
+    assert turned.value([6.0]) == -6 and RewardSettings(model="m").value([6.0]) == 6
 
 
 def test_heads_are_weighted_and_must_be_there() -> None:
@@ -122,6 +130,10 @@ def test_heads_are_weighted_and_must_be_there() -> None:
         RewardSettings(model="m", weights=(1.0, 2.0))
     with pytest.raises(ValueError, match="different indexes"):
         RewardSettings(model="m", heads=(1, 1))
+    with pytest.raises(ValueError, match="gives logits only"):
+        RewardSettings(model="m", engine="vllm", output="end_scores")
+    with pytest.raises(ValueError, match="turn remote_code off"):
+        RewardSettings(model="m", output="end_scores", remote_code=True)
     with pytest.raises(ValueError, match="no model's own code"):
         RewardSettings(model="m", engine="vllm", remote_code=True)
 

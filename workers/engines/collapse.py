@@ -1,7 +1,7 @@
 """The collapse gauge: has training made the policy repeat itself or talk without end?
 
 Three numbers on one rollout per probe. What is too much is for the reader to judge, beside the
-same numbers of the policy before.
+same numbers of the policy before, on the same probes and seeds.
 """
 
 from pathlib import Path

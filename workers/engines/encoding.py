@@ -157,3 +157,16 @@ def without_doubled_bos(tokens: list[int], bos: int | None) -> list[int]:
     """
     doubled = bos is not None and tokens[:2] == [bos, bos]
     return tokens[1:] if doubled else tokens
+
+
+def stated_pad(config: Any) -> int | None:
+    """The token that a model's own config pads with; None where it states none that is a token."""
+    pad = getattr(config, "pad_token_id", None)
+    return pad if isinstance(pad, int) and pad >= 0 else None
+
+
+def up_to_pooled(tokens: list[int], pad: int | None) -> list[int]:
+    """The tokens up to the last that is not `pad`, where transformers' sequence classification
+    reads its value; all of them where there is no such token."""
+    end = next((at for at in range(len(tokens), 0, -1) if tokens[at - 1] != pad), len(tokens))
+    return tokens[:end]

@@ -77,8 +77,9 @@ def train(
     """Train on the pairs and publish `merged`, and with LoRA `adapter`, in the directory.
 
     Gives folders (no adapter: None), hashes, steps, pairs dropped by truncation, the step-1 loss,
-    the gates and the collapse gauge on the probes. Of several processes the main one gives it,
-    the others give nothing. Raises MoraError when no pair fits or the loss is not finite.
+    the gates, and the collapse gauge of the policy before and after on the probes. Of several
+    processes the main one gives it, the others give nothing. Raises MoraError when no pair fits or
+    the loss is not finite.
     """
     work, here = Path(directory), PartialState()
     settings = TrainConfig(**config)
@@ -114,6 +115,7 @@ def train(
             *loss_gates(settings, loss),
             gate("reference is unchanged", after, before, 0),
         ],
+        "collapse_before": gauge(model, probes, seed),
         "collapse": gauge(work / "merged", probes, seed),
     }
 

@@ -17,12 +17,12 @@ from django.db import transaction
 from alignment import lifecycle
 from alignment.method.seeds import seed_of
 from alignment.method.selection import share_size
-from alignment.models import Pair, Policy, Prompt, Stage, TrainingStep
+from alignment.models import Pair, Policy, Stage, TrainingStep
+from alignment.queries.prompts import seeds_of
 from workers import claims, specs
 from workers.engines import checkpoints
 from workers.stages import margins
 from workers.stages.job import ChunkPlan, Job, Outcome, Write, before, policy_before
-from workers.stages.sampling import approved
 
 PROBES = 16
 
@@ -59,7 +59,7 @@ def work(job: Job) -> Write:
         "config": config_of(stage),
         "seed": stage.config["seed"],
         "directory": str(settings.ARTIFACTS / folder),
-        "probes": [p.text for p in _probes(stage)],
+        "probes": probes(stage),
     }
     spec = specs.for_training(start, stage.config["train"]["launch"])
     checked = margins.gate(stage, pairs)
@@ -127,9 +127,11 @@ def _pair(pair: Pair) -> dict[str, str]:
     }
 
 
-def _probes(stage: Stage) -> list[Prompt]:
-    """A fixed probe set for the collapse gauge: the round's first approved rewrites by key."""
-    return sorted(approved(stage), key=lambda p: p.key)[:PROBES]
+def probes(stage: Stage) -> list[str]:
+    """The texts of the collapse gauge: the first of the run's evaluation prompts by key, the same
+    in every round, arm and seed, so that their numbers compare."""
+    found = seeds_of(stage.run.project_id, [stage.run.config["evaluate"]["prompts"]])
+    return [p.text for p in sorted(found, key=lambda p: p.key)[:PROBES]]
 
 
 def _mark(job: Job, frame: dict[str, Any]) -> None:
@@ -149,7 +151,8 @@ def _mark(job: Job, frame: dict[str, Any]) -> None:
 
 
 def _facts(result: dict[str, Any]) -> dict[str, Any]:
-    names = ("loss_step1", "gates", "collapse", "dropped_by_truncation", "steps", "sha256")
+    gauged = ("collapse_before", "collapse")
+    names = ("loss_step1", "gates", *gauged, "dropped_by_truncation", "steps", "sha256")
     return {name: result[name] for name in names}
 
 

@@ -1,0 +1,29 @@
+"""The collapse gauge on a run's page: the trained policy beside the one before."""
+
+from django.test import Client
+from django.urls import reverse
+
+from alignment.models import Run
+from alignment.queries.runs import run_state
+from tests.web.conftest import put, stage_of
+
+
+def test_the_gauge_of_the_trained_policy_stands_beside_that_of_the_one_before(
+    researcher: Client, run: Run
+) -> None:
+    def page() -> str:
+        args = [run.project.slug, run.pk]
+        return researcher.get(reverse("run", args=args)).content.decode()
+
+    trained = {"entropy": 1.25, "repeated_ngrams": 0.5, "stopped_by_length": 0.25}
+    start = {"entropy": 2.5, "repeated_ngrams": None, "stopped_by_length": 0.75}
+    assert "Collapse gauge" not in page()
+    put(stage_of(run, "train"), facts={"collapse": trained})  # the other was not gauged
+    assert [(g.round, g.policy, g.entropy) for g in run_state(run.pk).gauges] == [
+        (1, "trained", 1.25)
+    ]
+    assert "50 %" in page() and "trained from" not in page()
+    put(stage_of(run, "train"), facts={"collapse": trained, "collapse_before": start})
+    found = [(g.policy, g.entropy) for g in run_state(run.pk).gauges]
+    assert found == [("trained from", 2.5), ("trained", 1.25)]
+    assert "75 %" in page() and "no number<" in page()
