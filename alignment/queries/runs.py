@@ -24,7 +24,7 @@ from alignment.models import (
     TrainingStep,
 )
 from alignment.queries.hold_ups import held_up_by, last_heartbeat
-from alignment.queries.stages import Gauge, gauges, note_on, yields
+from alignment.queries.stages import Gate, Gauge, gates, gauges, note_on, yields
 
 LOG_LINES = 200
 HELD = (Status.PENDING, Status.QUEUED, Status.WAITING)
@@ -87,6 +87,7 @@ class RunState:
     loss_step1: float | None
     heartbeat_age: float | None
     trainings: list[Training]
+    gates: list[Gate]
     gauges: list[Gauge]
     paired_rounds: list[int]
     yields: list[tuple[str, list[int | None]]]
@@ -138,6 +139,7 @@ def run_state(run_id: int) -> RunState:
         loss_step1=_loss_step1(stages),
         heartbeat_age=_seconds(heartbeat, now),
         trainings=_trainings(run, stages),
+        gates=gates(stages),
         gauges=gauges(stages),
         paired_rounds=[s.round for s in stages if s.kind == "pair" and "yield" in s.facts],
         yields=yields(stages),

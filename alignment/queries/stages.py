@@ -111,6 +111,25 @@ def yields(stages: Iterable[Stage]) -> list[tuple[str, list[int | None]]]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Gate:
+    """A correctness gate of a round's training: the value found and the one expected, each a number
+    or a hash, and by how much they may differ."""
+
+    round: int
+    name: str
+    passed: bool
+    value: float | str | None
+    expected: float | str
+    tolerance: float
+
+
+def gates(stages: Iterable[Stage]) -> list[Gate]:
+    """The gates of every round that trained."""
+    trained = (s for s in stages if s.kind == "train")
+    return [Gate(round=s.round, **gate) for s in trained for gate in s.facts.get("gates", ())]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Gauge:
     """The collapse gauge of a round's policy: entropy in nats a token, shares of repeated 3-grams
     and of rollouts stopped by length; None where no probe fitted its context."""

@@ -104,6 +104,14 @@ def loss(value: float | None) -> str:
 
 
 @register.filter
+def found(value: float | str | None) -> str:
+    """What a gate found: a number to six digits, or how a hash begins."""
+    if value is None:
+        return "none"
+    return value[:12] if isinstance(value, str) else f"{value:.6g}"
+
+
+@register.filter
 def interval(ends: tuple[float, float] | None) -> str:
     return _ends(ends, figures.two_digits)
 
