@@ -79,7 +79,7 @@ def _told(training: Training) -> str:
 def _change(name: str, first: float | None, last: float | None) -> str:
     if first is None or last is None:
         return ""
-    ends = [f"{first:.3f}", f"{last:.3f}"]
+    ends = [f"{first:z.3f}", f"{last:z.3f}"]
     return f"{name} {' to '.join(dict.fromkeys(ends))}"
 
 
