@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Func, IntegerField, QuerySet
 
 from alignment.method.agreement import (
     Agreement,
@@ -19,7 +19,7 @@ from alignment.method.agreement import (
 from alignment.models import Judge, JudgeTrial, Sampling, Score
 
 SEED = 1
-MOST_TRIALS = 50
+MOST_TRIALS = 20
 MOST_LABELS = 10_000
 Texts = tuple[str, str]  # prompt and completion
 
@@ -91,8 +91,11 @@ def _labels(judge: Judge) -> QuerySet[Score]:
 def _own_scores(judge: Judge) -> dict[Texts, float | None]:
     """The judge's raw score of each text that it was asked about, None for no valid one."""
     trials = judge.trials.filter(state=JudgeTrial.State.DONE, judge_version=judge.version)
+    # Of the latest, those of one text are somebody's tries.
+    length = Func("items", function="jsonb_array_length", output_field=IntegerField())
+    several = trials.alias(n=length).filter(n__gt=1)
     found: dict[Texts, float | None] = {}
-    for trial in trials.order_by("-pk")[:MOST_TRIALS]:
+    for trial in several.order_by("-pk")[:MOST_TRIALS]:
         for item, given in zip(trial.items, trial.results[0], strict=True):
             if len(item) == 2:
                 found.setdefault((item[0], item[1]), given["raw"])
