@@ -164,19 +164,20 @@ def _harm(runs: Runs, arm: str, size: Size) -> Estimate:
     by_seed = [_harm_changes(own[arm], size) for _, own in sorted(runs.items())]
     keys = sorted(set().union(*by_seed))
     cells = np.array([[own.get(key, np.nan) for key in keys] for own in by_seed])
-    return paired_difference(cells, np.zeros_like(cells), keys, seed=SEED)
+    return paired_difference(cells, np.zeros_like(cells), [key for _, key in keys], seed=SEED)
 
 
-def _harm_changes(run: Run, size: Size) -> dict[str, float]:
-    """By parent how much harm rewriting it added, in a run's rounds; each is in one round's set."""
-    found: dict[str, float] = {}
+def _harm_changes(run: Run, size: Size) -> dict[tuple[int, str], float]:
+    """By round and parent how much harm rewriting it added."""
+    found: dict[tuple[int, str], float] = {}
     for number in range(1, size.rounds + 1):
         went_on = _approved(run, number)
         stage = run.stages.get(kind="rewrite", round=number).source
         strategy = run.config["rewrite"]["strategy"]
         attempts = RewriteAttempt.objects.filter(stage=stage, strategy=strategy, accepted=True)
         rows = attempts.values_list("parent__key", "harm_change")
-        found |= {k: change for k, change in rows if k in went_on and change is not None}
+        known = ((key, change) for key, change in rows if change is not None)
+        found |= {(number, key): change for key, change in known if key in went_on}
     return found
 
 

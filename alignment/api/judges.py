@@ -203,7 +203,10 @@ def create_trial(request: Request, slug: Slug, judge_id: Id, body: TrialIn) -> A
     items = [_item(item) for item in body.items]
     if body.sampling is not None:
         items += judges.items_of(project, body.sampling, judges.MOST_ITEMS - len(items))
-    trial = judges.try_judge(judge=judge, items=items, by=request.auth, repeats=body.repeats)
+    sampling = None if body.items else body.sampling
+    trial = judges.try_judge(
+        judge=judge, items=items, by=request.auth, repeats=body.repeats, sampling=sampling
+    )
     return Status(202, trial)
 
 

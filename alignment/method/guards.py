@@ -125,8 +125,8 @@ def _answer_token(
 ) -> tuple[float | None, str]:
     """1 - P(unsafe), renormalised over the two answer tokens, at the first that is not blank.
 
-    An answer token that is not among the alternatives given has the probability 0; without either
-    there is no score. is_greedy: nor is there one where the likeliest token is neither.
+    An answer token that is not among the alternatives given has the probability 0. Where the
+    likeliest token is neither, there is no score; not is_greedy: but where both are given.
     """
     if not reply.get("top"):
         return None, "the server gave no log-probabilities, from which this guard is read"
@@ -138,7 +138,7 @@ def _answer_token(
         return None, "the reply begins with blanks only"
     mass = {word: _mass(alternatives, word) for word in (safe, unsafe)}
     total = sum(mass.values())
-    if total <= 0 or (is_greedy and chosen.strip() not in mass):
+    if chosen.strip() not in mass and (is_greedy or not all(mass.values())):
         return None, f"the reply begins with {chosen.strip()[:40]!r}, not {safe} or {unsafe}"
     return mass[safe] / total, f"P({unsafe}) = {mass[unsafe] / total:.4f}"
 

@@ -2,11 +2,13 @@
 
 from django.db import migrations, models
 
+NONE_LEFT = "DELETE FROM alignment_pooledvolume"
+
 
 class Migration(migrations.Migration):
     dependencies = [("alignment", "0010_judge_versions")]
     operations = [
-        migrations.RunSQL("DELETE FROM alignment_pooledvolume", migrations.RunSQL.noop),
+        migrations.RunSQL(NONE_LEFT, migrations.RunSQL.noop),
         migrations.RemoveField(model_name="pooledvolume", name="volumes"),
         migrations.AddField(
             model_name="pooledvolume",
@@ -14,4 +16,5 @@ class Migration(migrations.Migration):
             field=models.FloatField(default=0, help_text="against 0, of rewards from 0 to 1"),
             preserve_default=False,
         ),
+        migrations.RunSQL(migrations.RunSQL.noop, NONE_LEFT),
     ]

@@ -205,6 +205,12 @@ class JudgeTrial(models.Model):
     judge = models.ForeignKey(Judge, models.CASCADE, related_name="trials")
     judge_version = models.PositiveIntegerField()
     items = models.JSONField(help_text="[[prompt, completion], ...]")
+    sampling = models.ForeignKey(
+        "alignment.Sampling",
+        models.SET_NULL,
+        null=True,
+        help_text="whose prompts and completions the items are",
+    )
     repeats = models.PositiveSmallIntegerField(default=1)
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
     results = models.JSONField(default=list, help_text="per repeat, per item: raw, reply, reason")

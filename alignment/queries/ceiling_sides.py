@@ -167,12 +167,12 @@ def _cut(scores: SampledScores, kept: Bools) -> SampledScores:
     return replace(scores, **{name: getattr(scores, name)[kept] for name in columns})
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)
 def scores_of(sampling_id: int, judges: Key, kind: str) -> SampledScores:
     """A finished sampling's scores never change, so they are read once."""
-    found = judges_of_key(judges)
-    scores = sampled_scores(sampling_id, found, [judge.version for judge in found])
     if not kind:
-        return scores
+        found = judges_of_key(judges)
+        return sampled_scores(sampling_id, found, [judge.version for judge in found])
+    scores = scores_of(sampling_id, judges, "")
     prompts = Prompt.objects.filter(pk__in=np.unique(scores.prompt).tolist(), kind=kind)
     return _cut(scores, np.isin(scores.prompt, list(prompts.values_list("pk", flat=True))))

@@ -161,8 +161,7 @@ def before_after(
 ) -> BeforeAfter | None:
     """An arm's rewrites against fresh originals; None where no prompt is judged on both sides."""
     key = key_of(judges_of(mine))
-    every = {arm.name: scores_of(arm.sampling_id, key, kind) for arm in arms}
-    one, two = every[before.name], every[after.name]
+    one, two = (scores_of(arm.sampling_id, key, kind) for arm in (before, after))
     shared = np.intersect1d(one.parent, two.parent)
     parents: list[int] = shared.tolist()
     one, two = only(one, shared), only(two, shared)

@@ -1,14 +1,14 @@
 """How far a judge agrees with people on the same completions: those whose labels were imported.
 
 The judge's own scores are those of its present version, from stages and evaluations that judged
-the imported completions, and from trials on the same texts.
+the imported completions, and from trials of the samplings that they came in.
 """
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
-from django.db.models import Count, Func, IntegerField, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from alignment.method.agreement import (
     Agreement,
@@ -19,9 +19,9 @@ from alignment.method.agreement import (
 from alignment.models import Judge, JudgeTrial, Sampling, Score
 
 SEED = 1
-MOST_TRIALS = 20
-MOST_LABELS = 10_000
+MOST_LABELS = 2000
 Texts = tuple[str, str]  # prompt and completion
+Figures = tuple[Agreement, Agreement, Agreement]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,13 +53,20 @@ class Labelled:
 
 
 def with_people(judge: Judge) -> list[WithPeople]:
-    """The judge's agreement with each imported judge of its dimension that labelled the same, on
-    the first MOST_LABELS of them."""
+    """The judge's agreement with each imported judge of its dimension, on the first MOST_LABELS
+    completions that both were asked about; none of a reward model that is on no scale yet."""
     people = judge.project.judges.filter(dimension=judge.dimension, engine=Judge.Engine.IMPORTED)
     others = list(people.exclude(pk=judge.pk))
-    own = _own_scores(judge) if others else {}
-    found = [_beside(judge, own, other) for other in others]
+    if not others or is_unscaled(judge):
+        return []
+    tried = _tried(judge)
+    found = [_beside(judge, other, tried) for other in others]
     return [one for one in found if one.labelled]
+
+
+def is_unscaled(judge: Judge) -> bool:
+    """Whether the judge's values are no scores yet."""
+    return judge.engine == Judge.Engine.REWARD and not judge.typed.has_scale
 
 
 def labelled(judge: Judge) -> list[Labelled]:
@@ -88,35 +95,40 @@ def _labels(judge: Judge) -> QuerySet[Score]:
     )
 
 
-def _own_scores(judge: Judge) -> dict[Texts, float | None]:
-    """The judge's raw score of each text that it was asked about, None for no valid one."""
-    trials = judge.trials.filter(state=JudgeTrial.State.DONE, judge_version=judge.version)
-    # Of the latest, those of one text are somebody's tries.
-    length = Func("items", function="jsonb_array_length", output_field=IntegerField())
-    several = trials.alias(n=length).filter(n__gt=1)
-    found: dict[Texts, float | None] = {}
-    for trial in several.order_by("-pk")[:MOST_TRIALS]:
-        for item, given in zip(trial.items, trial.results[0], strict=True):
-            if len(item) == 2:
-                found.setdefault((item[0], item[1]), given["raw"])
-    labelled = _labels(judge).values("rollout")
-    scores = judge.scores.filter(judge_version=judge.version, rollout__in=labelled)
-    rows = scores.values_list("rollout__prompt__text", "rollout__text", "raw")
-    return found | {(prompt, completion): raw for prompt, completion, raw in rows}
-
-
-def _beside(judge: Judge, own: Mapping[Texts, float | None], people: Judge) -> WithPeople:
-    labels = people.scores.filter(judge_version=people.version, raw__isnull=False)
-    rows = labels.order_by("rollout_id").values_list(
-        "rollout__prompt__text", "rollout__text", "raw"
+def _tried(judge: Judge) -> dict[int, dict[Texts, float | None]]:
+    """By sampling the judge's raw score of each text in its latest trial, None for no valid one."""
+    trials = judge.trials.filter(
+        state=JudgeTrial.State.DONE, judge_version=judge.version, sampling__isnull=False
     )
-    asked = [(raw, own[prompt, text]) for prompt, text, raw in rows if (prompt, text) in own]
-    asked = asked[:MOST_LABELS]
+    latest = trials.order_by("sampling", "-pk").distinct("sampling")
+    return {
+        trial.sampling_id: {
+            (item[0], item[1]): given["raw"]
+            for item, given in zip(trial.items, trial.results[0], strict=True)
+        }
+        for trial in latest
+        if trial.sampling_id is not None
+    }
+
+
+def _beside(judge: Judge, people: Judge, tried: dict[int, dict[Texts, float | None]]) -> WithPeople:
+    own = judge.scores.filter(judge_version=judge.version, rollout=OuterRef("rollout"))
+    labels = people.scores.filter(judge_version=people.version, raw__isnull=False)
+    labels = labels.filter(Q(rollout__sampling__in=tried) | Exists(own)).order_by("rollout_id")
+    texts = ("rollout__sampling", "rollout__prompt__text", "rollout__text")
+    rows = list(labels.values_list("rollout_id", "raw", *texts)[:MOST_LABELS])
+    scored = judge.scores.filter(judge_version=judge.version, rollout__in=[row[0] for row in rows])
+    given = dict(scored.values_list("rollout_id", "raw"))
+    asked: list[tuple[float | None, float | None]] = []
+    for rollout, raw, sampling, prompt, text in rows:
+        said = tried.get(sampling, {})
+        if rollout in given or (prompt, text) in said:
+            asked.append((raw, given.get(rollout, said.get((prompt, text)))))
     both = [(a, b) for a, b in asked if a is not None and b is not None]
     scale = judge.dimension.record
-    verdicts = [(bool(scale.passes(a)), bool(scale.passes(b))) for a, b in both]
-    rewards = [(float(scale.normalise(a)), float(scale.normalise(b))) for a, b in both]
-    first, second = zip(*verdicts, strict=True) if verdicts else ((), ())
+    verdicts = tuple((bool(scale.passes(a)), bool(scale.passes(b))) for a, b in both)
+    rewards = tuple((float(scale.normalise(a)), float(scale.normalise(b))) for a, b in both)
+    percent, kappa, alpha = _figures(verdicts, rewards)
     passes = Counter(verdicts)
     return WithPeople(
         labels=people.name,
@@ -126,7 +138,20 @@ def _beside(judge: Judge, own: Mapping[Texts, float | None], people: Judge) -> W
         judge_alone=passes[False, True],
         people_alone=passes[True, False],
         neither=passes[False, False],
-        percent=percent_agreement(verdicts, seed=SEED),
-        kappa=cohen_kappa(first, second, seed=SEED),
-        alpha=krippendorff_alpha(rewards, level="interval", seed=SEED),
+        percent=percent,
+        kappa=kappa,
+        alpha=alpha,
+    )
+
+
+@lru_cache(maxsize=64)
+def _figures(
+    verdicts: tuple[tuple[bool, bool], ...], rewards: tuple[tuple[float, float], ...]
+) -> Figures:
+    """Percent and kappa of verdicts, alpha of rewards; resampling takes a while."""
+    first, second = zip(*verdicts, strict=True) if verdicts else ((), ())
+    return (
+        percent_agreement(verdicts, seed=SEED),
+        cohen_kappa(first, second, seed=SEED),
+        krippendorff_alpha(rewards, level="interval", seed=SEED),
     )

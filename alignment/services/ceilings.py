@@ -18,8 +18,10 @@ def freeze_pooled_volume(*, mine: Stage, by: User) -> PooledVolume:
     """
     require(by, mine.run.project, Role.RESEARCHER)
     arms, volume = pooled_arms(mine)
-    if volume is None:
+    if not arms:
         raise MoraError("no arm of this round has been sampled again and judged yet")
+    if volume is None:
+        raise MoraError("no rollout of this round has a valid score on every dimension")
     told = "the pooled volume of this round is frozen already"
     if frozen_volume(mine):
         raise MoraError(told)

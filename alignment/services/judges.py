@@ -121,8 +121,18 @@ def edit_settings(*, row: Kept, settings: dict[str, Any], by: User) -> Kept:
     return keep(row=row, by=by)
 
 
-def try_judge(*, judge: Judge, items: Sequence[Item], by: User, repeats: int = 1) -> JudgeTrial:
-    """Have the judge score texts outside any run; a worker does it. Raises MoraError or Denied."""
+def try_judge(
+    *,
+    judge: Judge,
+    items: Sequence[Item],
+    by: User,
+    repeats: int = 1,
+    sampling: int | None = None,
+) -> JudgeTrial:
+    """Have the judge score texts outside any run; a worker does it. Raises MoraError or Denied.
+
+    sampling: whose prompts and completions the items are, if they all are of one.
+    """
     require(by, judge.project, Role.RESEARCHER)
     if judge.engine in CANNOT_TRY:
         raise MoraError(f"a judge of the engine {judge.engine!r} cannot be tried on a text")
@@ -139,6 +149,7 @@ def try_judge(*, judge: Judge, items: Sequence[Item], by: User, repeats: int = 1
             judge=judge,
             judge_version=judge.version,
             items=[list(item) for item in items],
+            sampling_id=sampling,
             repeats=repeats,
             asked_by=by,
         )

@@ -28,12 +28,12 @@ def try_judge(request: Request, slug: str, judge_id: int) -> HttpResponse:
     judge = _judge(project, judge_id)
     prompt, completion, other = (request.POST.get(n, "") for n in ("prompt", "completion", "other"))
     item = (prompt, completion, other) if other.strip() else (prompt, completion)
-    items: list[judges.Item] = [item]
+    items, sampling = [item], None
     if labelled := request.POST.get("labelled", ""):
-        number = int(labelled) if labelled.isdecimal() and len(labelled) < 19 else 0
-        items = [*judge_quality.labelled_texts(judge, number, judges.MOST_ITEMS)]
+        sampling = int(labelled) if labelled.isdecimal() and len(labelled) < 19 else 0
+        items = [*judge_quality.labelled_texts(judge, sampling, judges.MOST_ITEMS)]
     try:
-        trial = judges.try_judge(judge=judge, items=items, by=request.user)
+        trial = judges.try_judge(judge=judge, items=items, by=request.user, sampling=sampling)
     except MoraError as error:
         return _page(request, project, judge, error=str(error), item=item, status=422)
     return redirect(f"{reverse('judge', args=[slug, judge.pk])}?trial={trial.pk}#trial")
@@ -50,21 +50,26 @@ def _page(
     asked = request.GET.get("trial", "")
     latest = judge.trials.select_related("judge__dimension").order_by("-pk")
     shown = latest.filter(pk=asked).first() if asked.isdecimal() and len(asked) < 19 else None
-    prompt, completion, *other = shown.items[0] if shown else item
+    # Texts that nobody typed here stay covered.
+    typed = shown if shown and shown.sampling_id is None else None
+    prompt, completion, *other = typed.items[0] if typed else item
+    waits = shown is not None and shown.state in JudgeTrial.State.values[:2]
+    asked_people = judge.engine not in judges.CANNOT_TRY and not waits
     context = {
         "project": project,
         "judge": judge,
         "problem": judge_problem(judge, judge.use),
         "trial": shown,
         "rows": trials.rows(shown)[:LATEST] if shown else [],
-        "waits": shown is not None and shown.state in JudgeTrial.State.values[:2],
+        "waits": waits,
         "noise": trials.repeat_noise(shown) if shown else None,
         "latest": latest.defer("items", "results")[:LATEST],
         "prompt": prompt,
         "completion": completion,
         "other": other[0] if other else "",
-        "people": judge_quality.with_people(judge),
-        "labelled": judge_quality.labelled(judge),
+        "unscaled": judge_quality.is_unscaled(judge),
+        "people": judge_quality.with_people(judge) if asked_people else [],
+        "labelled": judge_quality.labelled(judge) if asked_people else [],
         "most_labelled": judges.MOST_ITEMS,
         "compares": judge.engine == Judge.Engine.RUBRIC,
         "error": error,

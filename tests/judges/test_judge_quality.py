@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from alignment.models import Judge, Project
+from alignment.models import Judge, Project, Rollout, Score
 from alignment.queries.judge_quality import labelled, with_people
 from alignment.services import judges
 from alignment.services.imports import import_rollouts
@@ -72,8 +72,14 @@ def test_a_judge_is_asked_about_labelled_completions_and_agreement_is_shown(
     page = client.get(url).content.decode()
     assert "Not measured yet" in page and "people&#x27;s, 5</option>" in page
     address = reverse("try-judge", args=[labels.project.slug, labels.pk])
-    assert client.post(address, {"labelled": one.sampling}).status_code == 302
+    answer = client.post(address, {"labelled": one.sampling})
+    assert answer.status_code == 302
+    assert "Trial" in client.get(answer["Location"]).content.decode()
     ended(labels.trials.get())
+    page = client.get(answer["Location"]).content.decode()
+    form, table = page.index("<textarea"), page.index('class="veil"')
+    assert ROWS[0][0] not in page[form:table], "texts that nobody typed stay covered"
+    assert "of 5 texts is covered" in page and page.index("reply as it came") > table
 
     (found,) = with_people(labels)
     assert (found.labels, found.labelled, found.invalid) == ("harmless from label", 5, 0)
@@ -92,7 +98,11 @@ def test_a_judge_is_asked_about_labelled_completions_and_agreement_is_shown(
 def test_another_version_of_the_judge_has_said_nothing_yet(
     labels: Judge, ada: User, worker: Workers
 ) -> None:
-    ended(judges.try_judge(judge=labels, items=[row[:2] for row in ROWS], by=ada))
+    texts = [row[:2] for row in ROWS]
+    (one,) = labelled(labels)
+    ended(judges.try_judge(judge=labels, items=texts, by=ada))
+    assert with_people(labels) == [], "texts of no sampling are nobody's labelled ones"
+    ended(judges.try_judge(judge=labels, items=texts, by=ada, sampling=one.sampling))
     assert with_people(labels)[0].labelled == 5
     labels.prompt_rule = "refusal"
     judges.save(labels)
@@ -105,6 +115,7 @@ def test_a_judge_without_a_valid_score_is_told_apart_and_undefined_says_why(
     said = [1.0, None, 1.0, None, None]
     labels.trials.create(
         judge_version=1,
+        sampling_id=labelled(labels)[0].sampling,
         items=[row[:2] for row in ROWS],
         state="done",
         results=[[{"raw": raw, "reply": "", "reason": ""} for raw in said]],
@@ -113,6 +124,37 @@ def test_a_judge_without_a_valid_score_is_told_apart_and_undefined_says_why(
     assert (found.labelled, found.invalid, found.percent.n) == (5, 3, 2)
     assert (found.both_pass, found.judge_alone) == (1, 1)
     assert found.kappa.value == 0 and found.kappa.reason
+
+
+def test_scores_of_runs_on_the_labelled_completions_count_too(labels: Judge) -> None:
+    rollouts = Rollout.objects.filter(scores__judge__engine="imported").order_by("pk")
+    for rollout, raw in zip(rollouts, [1.0, 0.0, None], strict=False):
+        Score.objects.create(rollout=rollout, judge=labels, judge_version=1, raw=raw)
+    (found,) = with_people(labels)
+    assert (found.labelled, found.invalid, found.both_pass, found.people_alone) == (3, 1, 1, 1)
+
+
+def test_a_reward_model_on_no_scale_yet_is_not_measured(
+    labels: Judge, ada: User, client: Client
+) -> None:
+    judge = Judge.objects.create(
+        project=labels.project,
+        dimension=labels.dimension,
+        name="no scale",
+        engine="reward",
+        settings={"model": "/models/m"},
+    )
+    judge.trials.create(
+        judge_version=1,
+        sampling_id=labelled(judge)[0].sampling,
+        items=[row[:2] for row in ROWS],
+        state="done",
+        results=[[{"raw": 7.0, "reply": "", "reason": ""}] * 5],
+    )
+    assert with_people(judge) == []
+    client.force_login(ada)
+    url = reverse("judge", args=[judge.project.slug, judge.pk])
+    assert "No scale yet" in client.get(url).content.decode()
 
 
 def test_a_sampling_that_nobody_labelled_is_refused(
@@ -137,6 +179,7 @@ def test_the_refusal_matcher_beside_the_people_of_xstest(judged: Project, ada: U
     said = [refusal(*text)[0] for text in texts]
     judge.trials.create(
         judge_version=1,
+        sampling_id=labelled(judge)[0].sampling,
         items=texts,
         state="done",
         results=[[{"raw": raw, "reply": "", "reason": ""} for raw in said]],

@@ -30,7 +30,7 @@ def test_a_win_rate_over_no_valid_prompt_is_undefined() -> None:
 
 
 def test_an_interval_is_over_seeds_and_prompts() -> None:
-    # Policies of five seeds that win a fifth to four fifths of the same 40 prompts.
+    # Policies of five seeds that win none to four fifths of the same 40 prompts.
     wins = [[float(p < 8 * s) for p in range(40)] for s in range(5)]
     outcomes = [one for own in wins for one in own]
     prompts, seeds = list(range(40)) * 5, [s for s in range(5) for _ in range(40)]
