@@ -10,6 +10,7 @@ from django.db import connection
 from alignment import lifecycle
 from alignment.fingerprints import fingerprint_of
 from alignment.method.errors import MoraError
+from alignment.method.plan import VERSIONS
 from alignment.models import Prompt, Run, Stage, Status
 from alignment.services import runs
 from tests.builders import make_run, ready_project
@@ -121,6 +122,7 @@ def test_a_run_is_not_retried_over_judges_that_are_not_as_they_were(
     for i, stage in enumerate(stages[:3]):
         fingerprint = fingerprint_of(stage, stages[:i])
         stage.status, stage.fingerprint = S.SUCCEEDED, fingerprint
+        stage.version = VERSIONS[stage.kind]
         stage.save()
     lifecycle.move(stages[3], S.QUEUED)
     lifecycle.fail(stages[3], "poisoned")
