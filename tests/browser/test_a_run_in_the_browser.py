@@ -54,7 +54,8 @@ def test_a_run_from_the_form_to_its_point(
     expect(plot).to_be_visible(timeout=6 * MINUTES)
     expect(page.locator("#run-log")).to_contain_text("loss", timeout=MINUTES)
     expect(page.locator("#run-status")).to_have_text("succeeded", timeout=6 * MINUTES)
-    expect(page.locator("tr .pill.succeeded")).to_have_count(11)
+    expect(page.locator("#stages .pill.succeeded")).to_have_count(11)
+    expect(page.locator("#checks .pill.succeeded")).to_have_count(3)  # gates that passed
     expect(page.locator(".kpi").first).to_contain_text("100 %")
     expect(page.locator("#run")).to_contain_text("0.6931")
     assert page.evaluate("window.unloaded") is False
