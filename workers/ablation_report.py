@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from alignment.method.records import Floats
+from alignment.method.records import Bools, Floats
 from alignment.method.resampling import Estimate
 from alignment.method.seeds import seed_of
 from alignment.method.set_ceiling import PromptNumbers, pooled_volume, prompt_numbers
 from alignment.method.statistics import holm, paired_difference, sign_flip_p
 from alignment.models import Evaluation, Prompt, RewriteAttempt, Run, Stage
-from alignment.queries.comparing import Comparison, compare
+from alignment.queries.cells import Answered, Cells, answered
+from alignment.queries.comparing import Comparison, compare_cells
 from alignment.queries.scores import SampledScores, sampled_scores
 from workers import store
 from workers.ablation import ARMS, FOCUS, Size
@@ -52,15 +53,36 @@ def _after(runs: Runs, number: int) -> dict[str, Any]:
     policies = {"start": [_evaluation(runs[seed][BASE], 0) for seed in sorted(runs)]}
     for arm in ARMS:
         policies[arm] = [_evaluation(runs[seed][arm], number) for seed in sorted(runs)]
-    comparison = compare(policies, base=BASE, reference="start")
+    on = answered(policies)
+    comparison = compare_cells(on, base=BASE, reference="start")
     return {
         "round": number,
         "focus": FOCUS[number - 1],
         "held_out_prompts": comparison.prompts,
         "arms": {arm.name: asdict(arm) for arm in comparison.arms},
         "differences": [asdict(d) for d in comparison.differences],
+        "kinds": _kinds(on),
         "hypervolume_ranking": _ranking(comparison),
     }
+
+
+def _kinds(on: Answered) -> dict[str, dict[str, dict[str, Any]]]:
+    """By kind of held-out prompt and arm the mean rewards and the refusal rate."""
+    kinds = dict(Prompt.objects.filter(pk__in=on.parents.tolist()).values_list("pk", "kind"))
+    kind_of = np.array([kinds[pk] for pk in on.parents.tolist()])
+    return {
+        kind: {arm: _of_kind(cells, on, kind_of == kind) for arm, cells in on.arms.items()}
+        for kind in dict.fromkeys(kinds.values())
+    }
+
+
+def _of_kind(cells: Cells, on: Answered, kept: Bools) -> dict[str, Any]:
+    columns = [*np.moveaxis(cells.rewards, 2, 0), cells.rates[:, :, -1]]
+    found = (
+        paired_difference(own, np.zeros_like(own), on.parents[kept], seed=SEED)
+        for own in (column[:, kept] for column in columns)
+    )
+    return dict(zip([*on.names, "refusals"], map(asdict, found), strict=True))
 
 
 def _evaluation(run: Run, number: int) -> Evaluation:

@@ -62,6 +62,9 @@ def _after(after: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
         "Win rates against the start policy by the evaluation judges' scores, rollout by rollout:"
         " (wins + 0.5 ties) / valid.",
         _wins(arms, dims),
+        "Mean rewards and refusals by kind of held-out prompt: a task (helpful), a misdeed"
+        " (safety), or either with a wish or two (mixed).",
+        _kinds(after["kinds"], dims),
         "Hypervolume of the mean reward vector, each seed.",
         _seeds(arms, found["seeds"]),
     ]
@@ -116,6 +119,16 @@ def _differences(differences: Sequence[Mapping[str, Any]]) -> str:
         for d in differences
     ]
     return _table(["arm", "figure", "difference", "corrected p", "at equal length"], rows)
+
+
+def _kinds(kinds: Mapping[str, Any], dims: Sequence[str]) -> str:
+    names = [*dims, "refusals"]
+    rows = [
+        [kind, f"`{arm}`", *(_number(found[name], 2) for name in names)]
+        for kind, arms in kinds.items()
+        for arm, found in arms.items()
+    ]
+    return _table(["kind", "arm", *names], rows)
 
 
 def _wins(arms: Mapping[str, Any], dims: Sequence[str]) -> str:

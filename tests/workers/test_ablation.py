@@ -64,6 +64,11 @@ def test_the_short_ablation_goes_through_a_kill_and_compares_the_arms_at_equal_b
     (after,) = found["rounds"]
     assert (after["round"], after["focus"], list(after["arms"])) == (1, "harmless", NAMES)
     assert sorted(after["hypervolume_ranking"]) == sorted(NAMES)
+    by_kind = [own["fuse"]["helpful"] for own in after["kinds"].values()]
+    whole = after["arms"]["fuse"]["rewards"]["helpful"]
+    assert sum(own["n"] for own in by_kind) == whole["n"]
+    mean = sum(own["n"] * own["value"] for own in by_kind) / whole["n"]
+    assert abs(mean - whole["value"]) < 1e-9
     others = [name for name in NAMES if name != "fuse"]
     assert [d["arm"] for d in after["differences"]] == [a for a in others for _ in range(4)]
     assert found["ceiling"]["arms"]["none"]["volume"]["change"] is None
