@@ -22,6 +22,7 @@ from alignment.queries.scores import SampledScores, sampled_scores
 from workers import store
 from workers.ablation import ARMS, FOCUS, Size
 from workers.sandbox import demo_config
+from workers.sandbox.world import KINDS
 
 BASE = "fuse"
 FRESH = "none"  # the arm whose new rollouts are of the originals
@@ -68,11 +69,14 @@ def _after(runs: Runs, number: int) -> dict[str, Any]:
 
 def _kinds(on: Answered) -> dict[str, dict[str, dict[str, Any]]]:
     """By kind of held-out prompt and arm the mean rewards and the refusal rate."""
-    kinds = dict(Prompt.objects.filter(pk__in=on.parents.tolist()).values_list("pk", "kind"))
-    kind_of = np.array([kinds[pk] for pk in on.parents.tolist()])
+    asked = on.arms[BASE].scores[0]
+    prompt = dict(zip(asked.parent.tolist(), asked.prompt.tolist(), strict=True))
+    kinds = dict(Prompt.objects.filter(pk__in=prompt.values()).values_list("pk", "kind"))
+    kind_of = np.array([kinds[prompt[parent]] for parent in on.parents.tolist()])
     return {
         kind: {arm: _of_kind(cells, on, kind_of == kind) for arm, cells in on.arms.items()}
-        for kind in dict.fromkeys(kinds.values())
+        for kind in KINDS
+        if (kind_of == kind).any()
     }
 
 
