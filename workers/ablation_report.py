@@ -213,6 +213,11 @@ def _approved(run: Run, number: int) -> set[str]:
     return set(kept.values_list("parent__key", flat=True))
 
 
+def _rejected_refusals(stage: Stage) -> int:
+    """How many of the pairs reject a completion that declines."""
+    return stage.pairs.filter(rejected__refused=True).count()
+
+
 def _counts(runs: Runs, size: Size) -> list[dict[str, Any]]:
     """What every arm worked on, by seed and round: the budgets, to see that they are equal."""
     rows = []
@@ -229,6 +234,7 @@ def _counts(runs: Runs, size: Size) -> list[dict[str, Any]]:
                         "accepted": stages["rewrite"].facts.get("accepted", 0),
                         "common": len(_approved(run, number)),
                         "pairs": stages["pair"].facts.get("pairs", 0),
+                        "rejected_refusals": _rejected_refusals(stages["pair"].source),
                         "steps": stages["train"].facts.get("steps", 0),
                         "gates_failed": stages["train"].facts.get("gates_failed", []),
                     }

@@ -41,7 +41,8 @@ def tables(found: Mapping[str, Any]) -> str:
         " over all rounds; the other arms keep the originals.",
         _harm(found["prompt_harm"]),
         "### What each arm worked on\n\nA number a seed: prompts mined, rewrites accepted, those on"
-        " prompts common to all arms, pairs, optimizer steps. Without a pair nothing is trained.",
+        " prompts common to all arms, pairs, those whose rejected completion refuses, optimizer"
+        " steps. Without a pair nothing is trained.",
         _counts(found["counts"]),
     ]
     return "\n\n".join(parts)
@@ -161,7 +162,7 @@ def _harm(harm: Mapping[str, Any]) -> str:
 
 
 def _counts(counts: Sequence[Mapping[str, Any]]) -> str:
-    names = ("mined", "accepted", "common", "pairs", "steps")
+    names = ("mined", "accepted", "common", "pairs", "rejected_refusals", "steps")
     rows = []
     for number, arm in sorted(
         dict.fromkeys((c["round"], c["arm"]) for c in counts), key=itemgetter(0)
@@ -169,7 +170,7 @@ def _counts(counts: Sequence[Mapping[str, Any]]) -> str:
         own = [c for c in counts if (c["round"], c["arm"]) == (number, arm)]
         each = [", ".join(str(c[name]) for c in own) for name in names]
         rows.append([str(number), f"`{arm}`", *each])
-    return _table(["round", "arm", *names], rows)
+    return _table(["round", "arm", *(name.replace("_", " ") for name in names)], rows)
 
 
 def _seeds(arms: Mapping[str, Any], seeds: Sequence[int]) -> str:
