@@ -42,7 +42,16 @@ def full(run: Run) -> Run:
     mark(run, 5)
     train(run, 1)
     log(run, WIDE)
-    put(stage_of(run, "train"), facts={"gates": [1], "gates_failed": [WIDE]})
+    gate = {
+        "name": WIDE,
+        "passed": False,
+        "value": "ab" * 32,
+        "expected": "cd" * 32,
+        "tolerance": 0,
+    }
+    gauge = {"entropy": 1.5, "repeated_ngrams": 0.25, "stopped_by_length": 0.0}
+    gauges = {"collapse_before": gauge, "collapse": gauge}
+    put(stage_of(run, "train"), facts={"gates": [gate], "gates_failed": [WIDE], **gauges})
     put(stage_of(run, "pair"), facts={"pairs": 2, "yield": {"rollouts": 8, "taken": 2}})
     review = put(stage_of(run, "review"), status="waiting", total=1)
     seed = run.project.prompt_sets.get(name="mixed").prompts.all()[0]
