@@ -71,7 +71,7 @@ class Size:
 
 
 FULL = Size(name="", rounds=2, limit=None, n=16, steps=60, held_out=None, evaluate_n=8)
-SMALL = Size(name="small ", rounds=1, limit=12, n=8, steps=2, held_out=6, evaluate_n=4)
+SMALL = Size(name="small ", rounds=1, limit=24, n=8, steps=2, held_out=6, evaluate_n=4)
 
 
 def config_of(arm: str, seed: int, size: Size) -> RunConfig:
