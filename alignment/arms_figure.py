@@ -112,8 +112,7 @@ def _told(arms: Sequence[ArmFigures], figure: str) -> str:
 
 def _whiskers(own: Sequence[Difference], colour: str) -> dict[str, Any]:
     """Dots with their intervals as whiskers; a difference without an interval has none."""
-    above = [(d.plain.high or 0.0) - (d.plain.value or 0.0) if _has_ends(d) else 0.0 for d in own]
-    below = [(d.plain.value or 0.0) - (d.plain.low or 0.0) if _has_ends(d) else 0.0 for d in own]
+    spans = [_span(d) for d in own]
     return {
         "type": "scatter",
         "mode": "markers",
@@ -122,8 +121,8 @@ def _whiskers(own: Sequence[Difference], colour: str) -> dict[str, Any]:
         "error_x": {
             "type": "data",
             "symmetric": False,
-            "array": above,
-            "arrayminus": below,
+            "array": [high - value for _, value, high in spans],
+            "arrayminus": [value - low for low, value, _ in spans],
             "color": colour,
             "thickness": 1.6,
             "width": 0,
@@ -152,15 +151,20 @@ def _zero_line(panel: int) -> dict[str, Any]:
     }
 
 
-def _has_ends(d: Difference) -> bool:
-    return None not in (d.plain.value, d.plain.low, d.plain.high)
+def _span(d: Difference) -> tuple[float, float, float]:
+    """Low end, value and high end; of no width where there is no interval."""
+    value = d.plain.value or 0.0
+    if d.plain.low is None or d.plain.high is None:
+        return value, value, value
+    return d.plain.low, value, d.plain.high
 
 
 def _is_sure(d: Difference) -> bool:
     """Beyond chance: by its corrected p, or, without a test, by an interval without 0."""
     if d.corrected is not None:
         return d.corrected < SURE
-    return _has_ends(d) and not (d.plain.low or 0.0) <= 0 <= (d.plain.high or 0.0)
+    low, _, high = _span(d)
+    return d.plain.low is not None and not low <= 0 <= high
 
 
 def _signed(d: Difference) -> str:

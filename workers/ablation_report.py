@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from alignment.method.records import Bools, Floats
+from alignment.method.records import Bools, Floats, PromptScores
 from alignment.method.resampling import Estimate
 from alignment.method.seeds import seed_of
 from alignment.method.set_ceiling import PromptNumbers, pooled_volume, prompt_numbers
@@ -110,7 +110,13 @@ def _ceiling(runs: Runs, size: Size) -> dict[str, Any]:
         arm: {name: [] for name in PromptNumbers.NAMES} for arm in arms
     }
     scores = {seed: {arm: _resampled(runs[seed][arm]) for arm in arms} for seed in sorted(runs)}
-    pooled = pooled_volume([_rewards(s) for own in scores.values() for s in own.values()])
+    pooled = pooled_volume(
+        [
+            PromptScores(dims=s.dims, raw=s.raw).rewards
+            for own in scores.values()
+            for s in own.values()
+        ]
+    )
     for seed, own in scores.items():
         for arm, numbers in _numbers(own, seed, size, pooled).items():
             for name, found in numbers.items():
@@ -151,10 +157,6 @@ def _numbers(
             for name in PromptNumbers.NAMES
         }
     return found
-
-
-def _rewards(scores: SampledScores) -> Floats:
-    return np.stack([d.normalise(scores.raw[:, k]) for k, d in enumerate(scores.dims)], axis=1)
 
 
 def _cell_figures(

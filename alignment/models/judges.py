@@ -139,6 +139,11 @@ class Judge(models.Model):
         return local_folder(self.settings)
 
     @property
+    def is_unscaled(self) -> bool:
+        """Whether it is a reward model whose values are on no scale yet, and so no scores."""
+        return self.engine == self.Engine.REWARD and not self.typed.has_scale
+
+    @property
     def scores_prompts(self) -> bool:
         """Whether it can tell the harm of a prompt's own text."""
         harm_guard = self.engine == self.Engine.GUARD and self.settings.get("reads") == "harm"

@@ -57,16 +57,11 @@ def with_people(judge: Judge) -> list[WithPeople]:
     completions that both were asked about; none of a reward model that is on no scale yet."""
     people = judge.project.judges.filter(dimension=judge.dimension, engine=Judge.Engine.IMPORTED)
     others = list(people.exclude(pk=judge.pk))
-    if not others or is_unscaled(judge):
+    if not others or judge.is_unscaled:
         return []
     tried = _tried(judge)
     found = [_beside(judge, other, tried) for other in others]
     return [one for one in found if one.labelled]
-
-
-def is_unscaled(judge: Judge) -> bool:
-    """Whether the judge's values are no scores yet."""
-    return judge.engine == Judge.Engine.REWARD and not judge.typed.has_scale
 
 
 def labelled(judge: Judge) -> list[Labelled]:
@@ -74,8 +69,9 @@ def labelled(judge: Judge) -> list[Labelled]:
     scores = _labels(judge).values("rollout__sampling").annotate(n=Count("rollout", distinct=True))
     counts = {row["rollout__sampling"]: row["n"] for row in scores}
     samplings = Sampling.objects.filter(pk__in=counts).select_related("policy").order_by("-pk")
-    return [Labelled(sampling=s.pk, policy=s.policy.name, completions=counts[s.pk])
-            for s in samplings]  # fmt: skip
+    return [
+        Labelled(sampling=s.pk, policy=s.policy.name, completions=counts[s.pk]) for s in samplings
+    ]
 
 
 def labelled_texts(judge: Judge, sampling: int, most: int) -> list[Texts]:

@@ -47,7 +47,7 @@ def judge_problem(judge: Judge, use: str) -> str:
         return f"judge {judge.name!r}: {problem}"
     if judge.engine != Judge.Engine.REWARD:
         return ""
-    if not judge.typed.has_scale:
+    if judge.is_unscaled:
         return (
             f"judge {judge.name!r} has no scale yet: try it on a reference set of completions and"
             " fit its scale to the trial, or set own_units where its values are raw scores as they"

@@ -54,7 +54,8 @@ def _page(
     typed = shown if shown and shown.sampling_id is None else None
     prompt, completion, *other = typed.items[0] if typed else item
     waits = shown is not None and shown.state in JudgeTrial.State.values[:2]
-    asked_people = judge.engine not in judges.CANNOT_TRY and not waits
+    can_try = judge.engine not in judges.CANNOT_TRY
+    measured = can_try and not waits
     context = {
         "project": project,
         "judge": judge,
@@ -67,15 +68,14 @@ def _page(
         "prompt": prompt,
         "completion": completion,
         "other": other[0] if other else "",
-        "unscaled": judge_quality.is_unscaled(judge),
-        "people": judge_quality.with_people(judge) if asked_people else [],
-        "labelled": judge_quality.labelled(judge) if asked_people else [],
+        "people": judge_quality.with_people(judge) if measured else [],
+        "labelled": judge_quality.labelled(judge) if measured else [],
         "most_labelled": judges.MOST_ITEMS,
         "compares": judge.engine == Judge.Engine.RUBRIC,
         "error": error,
         "may_edit": may(request.user, project, Role.RESEARCHER),
-        "may_try": may(request.user, project, Role.RESEARCHER)
-        and judge.engine not in judges.CANNOT_TRY,
+        "can_try": can_try,
+        "may_try": can_try and may(request.user, project, Role.RESEARCHER),
     }
     return render(request, "judge.html", context, status=status)
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from alignment.method.errors import MoraError
 from alignment.method.seeds import seed_of
-from alignment.method.splits import HeldOut
 from alignment.models import Prompt, Rollout, Sampling, Stage
+from alignment.queries.held_out import held_out
 from alignment.queries.prompts import seeds_of
 from workers import specs, store
 from workers.stages.job import (
@@ -58,8 +58,8 @@ def round_prompts(stage: Stage) -> list[Prompt]:
     project, seed = stage.run.project_id, stage.config["seed"]
     found = seeds_of(project, [chosen["set"]])
     prompts = sorted(found, key=lambda p: seed_of(seed, "prompts", p.key))
-    held_out = HeldOut(p.text for p in seeds_of(project, chosen["held_out"]))
-    kept = [p for p in prompts if not held_out.has(p.text)]
+    kept_out = held_out(stage.run)
+    kept = [p for p in prompts if not kept_out.has(p.text)]
     stage.facts = {"held_out": len(prompts) - len(kept)}
     stage.save(update_fields=("facts",))
     return kept[: chosen["limit"]]
