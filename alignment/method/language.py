@@ -40,9 +40,10 @@ STOP_WORDS = {name: frozenset(words.split()) for name, words in _STOP_WORDS.item
 def words(text: str) -> list[str]:
     """Words in lower case, in order; a character each where the script has no spaces.
 
-    Both apostrophes are one.
+    Both apostrophes are one, and what does not show, such as a zero-width space, is not there.
     """
-    return _TOKEN.findall(unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'"))
+    shown = "".join(char for char in text if unicodedata.category(char) != "Cf")
+    return _TOKEN.findall(unicodedata.normalize("NFKC", shown).casefold().replace("\u2019", "'"))
 
 
 def script(text: str) -> str | None:
