@@ -56,9 +56,10 @@ class SweepOut(Schema):
 class CompareOut(Schema):
     """`comparison`: null where nothing fits, for the reason in `problem`; `options`: arms that
     `arm` may name; `left_out`: arms with other seeds, or for room; `apart`: arms of other judges,
-    other versions of one, or other prompts; `seeds`: of each arm's `by_seed`, in order; `tax`: of
-    the base's rounds; `accepted`: how many prompts the arms were trained on the rewrites of, and
-    how many are in all of them; null where those are the same."""
+    other versions of one, or other prompts; `seeds`: of each arm's `by_seed`, in order;
+    `untrained`: by arm the seeds whose rounds trained nothing; `tax`: of the base's rounds;
+    `accepted`: how many prompts the arms were trained on the rewrites of, and how many are in all
+    of them; null where those are the same."""
 
     comparison: dict[str, Any] | None
     options: list[str]
@@ -66,6 +67,7 @@ class CompareOut(Schema):
     apart: list[str]
     problem: str
     seeds: list[int]
+    untrained: dict[str, list[int]]
     tax: TaxOut | None
     feasible: FeasibleOut | None
     sweep: SweepOut | None
@@ -92,6 +94,7 @@ def compare_arms(
         "apart": page.apart,
         "problem": page.problem,
         "seeds": page.seeds,
+        "untrained": page.untrained,
         "tax": _tax(page),
         "feasible": _feasible(page.targets) if page.targets else None,
         "sweep": asdict(page.sweep) if page.sweep else None,

@@ -23,9 +23,12 @@ def arm_name(
     stage: Stage | None,
     taken: Container[str],
     starts: Mapping[str, Mapping[str, Any]],
+    *,
+    untrained: bool,
 ) -> str:
     """A name that is not taken, of an evaluation and the stage that has or reuses it; starts: by
-    the name of a start policy's arm its run's configuration."""
+    the name of a start policy's arm its run's configuration; untrained: of runs whose rounds
+    trained nothing."""
     if stage is None:
         name = evaluation.label
     elif stage.round == 0:
@@ -34,6 +37,7 @@ def arm_name(
         run = SEED_IN_NAME.sub("", stage.run.name).strip() or stage.run.name
         last = stage.round == len(stage.run.config["rounds"])
         name = run if last else f"{run}, round {stage.round}"
+        name += " (not trained)" if untrained else ""
     number = 2
     unique = name
     while unique in taken:

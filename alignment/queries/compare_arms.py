@@ -12,6 +12,7 @@ from alignment.queries.asked import prompts_asked
 from alignment.queries.preferences import compared_by
 from alignment.queries.results import finished_evaluations
 from alignment.queries.scores import Judged, judged_by
+from alignment.queries.stages import untrained_rounds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +22,8 @@ class CompareArm:
     of which judges, one completion at a time and side by side. share: of the pairs that it was
     trained on; asked: by seed the key of the prompts that were; start: the key of the arm of its
     start policy, empty for imported ones, which is among that arm's keys; sweep: equal for arms
-    that differ in their share alone."""
+    that differ in their share alone; untrained: seeds whose rounds up to this one trained nothing,
+    so that their policy is the start policy."""
 
     name: str
     also: tuple[str, ...]
@@ -36,6 +38,7 @@ class CompareArm:
     start: str
     share: float
     sweep: str
+    untrained: tuple[int, ...]
 
     def fits(self, other: "CompareArm") -> bool:
         """Whether both were judged alike and asked the same prompts, seed by seed: a limit takes
@@ -50,7 +53,9 @@ class CompareArm:
     def of_seeds(self, seeds: Sequence[int]) -> "CompareArm":
         """The arm with what it has of these seeds, in their order."""
         stages = {seed: self.stages[seed] for seed in seeds if seed in self.stages}
-        return replace(self, evaluations={s: self.evaluations[s] for s in seeds}, stages=stages)
+        untrained = tuple(seed for seed in self.untrained if seed in seeds)
+        evaluations = {seed: self.evaluations[seed] for seed in seeds}
+        return replace(self, evaluations=evaluations, stages=stages, untrained=untrained)
 
     def is_called(self, name: str) -> bool:
         return name in (self.name, *self.also)
@@ -58,12 +63,13 @@ class CompareArm:
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    """An evaluation, the stage that has it or reuses it, none for an imported one, and the key of
-    the prompts that it was asked."""
+    """An evaluation, the stage that has it or reuses it, none for an imported one, the key of the
+    prompts that it was asked, and whether rounds came before it that all trained nothing."""
 
     evaluation: Evaluation
     stage: Stage | None
     asked: str
+    untrained: bool = False
 
     @property
     def reuses(self) -> bool:
@@ -96,7 +102,7 @@ def arms_of(project: Project) -> list[CompareArm]:
         groups.setdefault((*f.key, *by), {})[f.seed] = f
     arms: list[CompareArm] = []
     for group, own in sorted(groups.items(), key=lambda item: _only_reuses(item[1])):
-        name = _name(next(iter(own.values())), arms)
+        name = _name(own, arms)
         key, _, _, by_score, side_by_side = group
         arm = _arm(name, key, own, by_score, side_by_side)
         same = next((a for a in arms if _only_reuses(own) and _holds(a, arm)), None)
@@ -120,9 +126,13 @@ def _found(project: Project) -> list[_Found]:
         for e in evaluations
         if e.stage_id is None
     ]
+    empty = untrained_rounds(stages.values_list("run", flat=True))
     for stage in stages.select_related("run").order_by("pk"):
         if evaluation := by_stage.get(stage.reused_from_id or stage.pk):
-            found.append(_Found(evaluation=evaluation, stage=stage, asked=asked[evaluation.pk]))
+            rounds = set(range(1, stage.round + 1))
+            untrained = bool(rounds) and rounds <= empty.get(stage.run_id, set())
+            key = asked[evaluation.pk]
+            found.append(_Found(evaluation=evaluation, stage=stage, asked=key, untrained=untrained))
     # The stage that has an evaluation comes after those that reuse it, and so stands for them.
     return sorted(found, key=lambda f: (f.evaluation.pk, not f.reuses))
 
@@ -158,6 +168,7 @@ def _arm(
         start=_start_key(whole) if whole else "",
         share=float(train.get("pairs_share", 1.0)),
         sweep=json.dumps(rest, sort_keys=True) if whole else key,
+        untrained=tuple(sorted(seed for seed, f in own.items() if f.untrained)),
     )
 
 
@@ -178,7 +189,9 @@ def _start_key(config: Mapping[str, Any]) -> str:
     return json.dumps(start_facts(config), sort_keys=True)
 
 
-def _name(found: _Found, arms: Sequence[CompareArm]) -> str:
+def _name(own: Mapping[int, _Found], arms: Sequence[CompareArm]) -> str:
+    found = next(iter(own.values()))
     taken = {name for a in arms for name in (a.name, *a.also)}
     starts = {a.name: next(iter(a.stages.values())).run.config for a in arms if a.round == 0}
-    return arm_name(found.evaluation, found.stage, taken, starts)
+    untrained = all(f.untrained for f in own.values())
+    return arm_name(found.evaluation, found.stage, taken, starts, untrained=untrained)

@@ -18,6 +18,7 @@ from alignment.queries.cells import Answered, mean_rewards
 from alignment.queries.compare_arms import CompareArm
 from alignment.queries.comparing import Comparison
 from alignment.queries.scores import evaluation_scores, judged_by
+from alignment.queries.stages import untrained_rounds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,12 @@ def tax_of(base: CompareArm, on: Answered) -> tuple[TaxMatrix | None, list[str]]
     means = [mean_rewards(own, on.parents) for own in zip(*seeds, strict=True)]
     focus = [r["focus"] for r in config["rounds"]]
     aligned = [on.names.index(f) if f in on.names else None for f in focus]
-    told = [f"round {i}: {f or 'all at once'}" for i, f in enumerate(focus, 1)]
+    runs = {s.run_id for s in base.stages.values()}
+    empty = set.intersection(*(untrained_rounds(runs).get(run, set()) for run in runs))
+    told = [
+        f"round {i}: {f or 'all at once'}{' (not trained)' if i in empty else ''}"
+        for i, f in enumerate(focus, 1)
+    ]
     return alignment_tax(means, aligned), told
 
 

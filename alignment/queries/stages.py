@@ -4,7 +4,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from alignment.models import Stage
+from django.db.models import Exists, F, OuterRef
+from django.db.models.functions import Coalesce
+
+from alignment.models import Policy, Stage, Status
 
 Facts = Mapping[str, Any]
 
@@ -82,6 +85,18 @@ def _evaluated(facts: Facts) -> str:
 
 def _join(*parts: str) -> str:
     return ", ".join(filter(None, parts))
+
+
+def untrained_rounds(runs: Iterable[int]) -> dict[int, set[int]]:
+    """By run the rounds that ended without a policy of their own: the one before them stands."""
+    source = Coalesce(F("reused_from"), F("pk"))
+    trainings = Stage.objects.filter(run__in=runs, kind="train", status=Status.SUCCEEDED)
+    made = Exists(Policy.objects.filter(stage=OuterRef("source_id")))
+    empty = trainings.alias(source_id=source).filter(~made)
+    found: dict[int, set[int]] = {}
+    for run, number in empty.values_list("run_id", "round"):
+        found.setdefault(run, set()).add(number)
+    return found
 
 
 # The filters of pairing in the order applied, which the stored facts do not keep.

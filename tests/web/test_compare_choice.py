@@ -8,12 +8,12 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from alignment.models import Project, Prompt
+from alignment.models import Policy, Project, Prompt, Run
 from alignment.queries.compare_arms import arms_of
 from alignment.queries.compare_page import compare_page
 from tests.builders import make_run
 from tests.web.compare_runs import KEEN, SAFE, answer_only, ask, evaluated, held_out
-from tests.web.conftest import add_evaluation
+from tests.web.conftest import add_evaluation, put, stage_of
 
 LOOSE = {"consistent": False}
 
@@ -170,3 +170,49 @@ def test_without_a_base_it_is_the_newest_arm_that_another_can_stand_beside(
     url = reverse("compare", args=[three.slug])
     alone = researcher.get(url, {"base": page.choices[0].name}).content.decode()
     assert 'id="wins"' not in alone and "Not comparable" in alone
+
+
+def skip_training(run: Run, number: int = 1) -> None:
+    put(stage_of(run, "train", number), status="succeeded", reason="skipped: nothing mined")
+
+
+def test_an_arm_that_trained_nothing_says_that_it_is_not_trained(
+    researcher: Client, three: Project, people: dict[str, User]
+) -> None:
+    run = make_run(three, people["researcher"], name="idle", pair={"pairs_per_prompt": 2})
+    skip_training(run)
+    ask(evaluated(run, 1, SAFE, 10), held_out())
+    asked = {"base": "safe", "arm": ["idle (not trained)"]}
+    text = researcher.get(reverse("compare", args=[three.slug]), asked).content.decode()
+    assert "Nothing was trained, so this is the start policy, sampled again: idle" in text
+    found = researcher.get(f"/api/v1/projects/{three.slug}/compare", asked).json()
+    assert found["untrained"] == {"idle (not trained)": [run.config["seed"]]}
+    assert {a["name"] for a in found["comparison"]["arms"]} == {"safe", "idle (not trained)"}
+
+
+def test_an_arm_of_which_one_seed_trained_nothing_keeps_its_name_and_says_which(
+    three: Project, people: dict[str, User]
+) -> None:
+    idle = make_run(three, people["researcher"], name="keen seed 5", seed=5, pair=LOOSE)
+    skip_training(idle)
+    ask(evaluated(idle, 1, SAFE, 10), held_out())
+    other = make_run(three, people["researcher"], name="safe seed 5", seed=5)
+    for number in (0, 1):
+        ask(evaluated(other, number, SAFE, 10), held_out())
+    page = compare_page(three, {"base": "keen"})
+    assert (page.base and page.base.name, page.untrained) == ("keen", {"keen": [5]})
+
+
+def test_a_run_that_trained_in_an_earlier_round_is_trained(
+    three: Project, people: dict[str, User]
+) -> None:
+    rounds = [{"focus": focus, "prompts": "mixed"} for focus in ("helpful", "harmless")]
+    run = make_run(three, people["researcher"], name="two", rounds=rounds)
+    first = put(stage_of(run, "train", 1), status="succeeded")
+    Policy.objects.create(project=three, name="two round 1", folder="model", stage=first)
+    skip_training(run, 2)
+    for number in (0, 1, 2):
+        evaluated(run, number, SAFE, 10)
+    page = compare_page(three, {"base": "two"})
+    assert page.untrained == {} and page.rounds[0] == "round 1: helpful"
+    assert page.rounds[1] == "round 2: harmless (not trained)"

@@ -3,6 +3,7 @@
 from django.contrib.auth.models import User
 
 from alignment.models import Chunk, Evaluation, Pair, Policy, Project, Prompt, Rollout, Run, Score
+from alignment.queries.compare_arms import arms_of
 from alignment.services import runs
 from tests.builders import make_run
 from tests.conftest import Workers, wait_for_run
@@ -68,7 +69,10 @@ def test_a_run_that_finds_nothing_to_mine_succeeds_and_says_so(
     stages = {s.kind: s for s in run.stages.filter(round=1)}
     assert stages["mine"].reason.startswith("nothing mined from 20 prompts")
     assert stages["train"].reason == f"skipped: {stages['mine'].reason}"
-    assert Evaluation.objects.filter(stage=stages["evaluate"]).exists()
+    evaluation = Evaluation.objects.get(stage=stages["evaluate"])
+    assert evaluation.label == f"{run.name}: after round 1, which trained nothing"
+    (arm,) = [a for a in arms_of(sandbox) if a.round == 1]
+    assert (arm.name, arm.untrained) == (f"{run.name} (not trained)", (run.config["seed"],))
 
 
 def test_review_waits_for_people_and_the_run_goes_on_after_the_last_decision(

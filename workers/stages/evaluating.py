@@ -8,6 +8,7 @@ from django.db.models import F, Sum
 
 from alignment.models import Chunk, Evaluation, Judge, Prompt, Sampling, Stage
 from alignment.queries.prompts import seeds_of
+from alignment.queries.stages import untrained_rounds
 from workers import store
 from workers.stages import comparing, sampling, scoring
 from workers.stages.job import ChunkPlan, Job, Outcome, Write
@@ -94,4 +95,8 @@ def finish(stage: Stage) -> Outcome:
 
 def label_of(stage: Stage) -> str:
     """How the evaluated policy is called in tables and plots of its run."""
-    return f"{stage.run.name}: {f'after round {stage.round}' if stage.round else 'start'}"
+    if not stage.round:
+        return f"{stage.run.name}: start"
+    untrained = untrained_rounds([stage.run_id]).get(stage.run_id, ())
+    told = ", which trained nothing" if stage.round in untrained else ""
+    return f"{stage.run.name}: after round {stage.round}{told}"
