@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from alignment.method.errors import MoraError
 
@@ -59,17 +60,34 @@ def check_score_head(folder: Path) -> None:
             f"{folder} has no {SCORE_HEAD}, which gives end_scores; name a model with a score "
             "head, such as beaver-7b, or set output to logits."
         )
-    try:
-        config = json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError) as error:
-        raise MoraError(
-            f"The config.json in {folder} cannot be read ({error}); copy the model's folder anew."
-        ) from error
-    if isinstance(config, dict) and config.get("do_normalize"):
+    if _config(folder).get("do_normalize"):
         raise MoraError(
             f"The config.json in {folder} has its scores normalised (do_normalize), which is not "
             "done here; name a model that gives them as they are."
         )
+
+
+def check_classifier(folder: Path) -> None:
+    """Raise MoraError where the folder's config says that the model writes text, so that its
+    weights have no head for a reward."""
+    named = _config(folder).get("architectures")
+    writers = [str(name) for name in named or () if str(name).endswith("ForCausalLM")]
+    if writers and len(writers) == len(named):
+        raise MoraError(
+            f"{folder} holds a model that writes text ({', '.join(writers)}), no reward model; "
+            "name one that was saved for sequence classification."
+        )
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """The folder's config.json; raises MoraError where it cannot be read."""
+    try:
+        found = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise MoraError(
+            f"The config.json in {folder} cannot be read ({error}); copy the model's folder anew."
+        ) from error
+    return found if isinstance(found, dict) else {}
 
 
 def weight_shapes(folder: Path) -> dict[str, list[int]]:

@@ -6,6 +6,7 @@ All of it is on the prompts that the arms are compared on.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import ROUND_FLOOR, Decimal
 
 import numpy as np
 
@@ -23,14 +24,16 @@ from alignment.queries.stages import untrained_rounds
 
 @dataclass(frozen=True, kw_only=True)
 class Targets:
-    """A target by dimension as it was written, the base's mean where none was, and whether the
-    rollouts of the arm `source` could be reweighed to all of them. without: dimensions that have
-    neither; problem: why nothing is checked, in a sentence."""
+    """A target by dimension as it was written, the base's mean to two decimals below it where none
+    was, and whether the rollouts of the arm `source` could be reweighed to all of them. without:
+    dimensions that have neither; problem: why nothing is checked, in a sentence; can_check: whether
+    other targets could be."""
 
     source: str
     values: dict[str, str]
     without: list[str] = field(default_factory=list)
     problem: str = ""
+    can_check: bool = True
     found: Feasibility | None = None
 
 
@@ -80,8 +83,12 @@ def targets_of(
 ) -> Targets:
     """Whether an arm's rollouts, of all seeds, could be reweighed to the targets asked for."""
     own = next(a for a in found.arms if a.name == found.base)
-    usual = {n: f"{e.value:.2f}" for n, e in own.rewards.items() if e.value is not None}
+    usual = {n: _below(e.value) for n, e in own.rewards.items() if e.value is not None}
     values = {n: asked.get(n) or usual.get(n, "") for n in found.dimensions}
+    rewards, prompts = _rollouts(source, on)
+    if not np.isfinite(rewards).all(axis=1).any():
+        told = "No rollout was judged on every dimension, so targets cannot be checked together."
+        return Targets(source=source.name, values=values, problem=told, can_check=False)
     without = [n for n, value in values.items() if not value]
     if without:
         return Targets(source=source.name, values=values, without=without)
@@ -89,12 +96,13 @@ def targets_of(
     if not all(0 <= number <= 1 for number in numbers):
         told = "A target is a number from 0 to 1 for each dimension."
         return Targets(source=source.name, values=values, problem=told)
-    rewards, prompts = _rollouts(source, on)
-    if not np.isfinite(rewards).all(axis=1).any():
-        told = "No rollout was judged on every dimension, so targets cannot be checked together."
-        return Targets(source=source.name, values=values, problem=told)
     reached = feasibility(rewards, prompts, numbers)
     return Targets(source=source.name, values=values, found=reached)
+
+
+def _below(mean: float) -> str:
+    """A mean to two decimals, never above it, so that what has it also reaches it."""
+    return str(Decimal(mean).quantize(Decimal("0.01"), rounding=ROUND_FLOOR))
 
 
 def _number(text: str) -> float:

@@ -1,5 +1,6 @@
 """The prompts that a run is evaluated on, which it may neither mine nor train on."""
 
+from collections.abc import Collection
 from functools import lru_cache
 
 from django.db.models import Count, Max
@@ -12,10 +13,14 @@ from alignment.queries.prompts import seeds_of
 def held_out(run: Run) -> HeldOut:
     """The prompts in all of the run's evaluation sets."""
     evaluate = run.config["evaluate"]
-    names = {evaluate["prompts"], *evaluate.get("sets", {}).values()}
-    seeds = seeds_of(run.project_id, names)
+    return held_out_in(run.project_id, {evaluate["prompts"], *evaluate.get("sets", {}).values()})
+
+
+def held_out_in(project_id: int, names: Collection[str]) -> HeldOut:
+    """The prompts in all of the project's sets of these names."""
+    seeds = seeds_of(project_id, names)
     state = seeds.aggregate(n=Count("pk"), last=Max("pk"))
-    return _held_out(run.project_id, tuple(sorted(names)), state["n"], state["last"])
+    return _held_out(project_id, tuple(sorted(names)), state["n"], state["last"])
 
 
 @lru_cache(maxsize=8)

@@ -24,7 +24,7 @@ from alignment.models import (
     TrainingStep,
 )
 from alignment.queries.hold_ups import held_up_by, last_heartbeat
-from alignment.queries.stages import Gate, Gauge, gates, gauges, note_on, yields
+from alignment.queries.stages import Gate, Gauge, gates, gauges, not_sampled, note_on, yields
 
 LOG_LINES = 200
 HELD = (Status.PENDING, Status.QUEUED, Status.WAITING)
@@ -32,11 +32,13 @@ HELD = (Status.PENDING, Status.QUEUED, Status.WAITING)
 
 @dataclass(frozen=True, kw_only=True)
 class StageRow:
-    """A stage with its share done (0 to 1), units per second, and seconds used and still needed;
-    None where nothing is known. `note` says what it found, or why it did nothing or failed."""
+    """A stage with its share done (0 to 1), how many of its units there are, those per second, and
+    seconds used and still needed; None where nothing is known. `note` says what it found, or why it
+    did nothing or failed."""
 
     stage: Stage
     share: float
+    made: int
     rate: float | None
     elapsed: float | None
     remaining: float | None
@@ -134,7 +136,7 @@ def run_state(run_id: int) -> RunState:
         share=share,
         remaining=remaining,
         elapsed=_seconds(run.started_at, run.ended_at or now),
-        rollouts=sum(s.done for s in stages if s.unit == "rollouts"),
+        rollouts=sum(row.made for row in rows if row.stage.unit == "rollouts"),
         pairs=_pairs(stages),
         loss_step1=_loss_step1(stages),
         heartbeat_age=_seconds(heartbeat, now),
@@ -164,10 +166,12 @@ def _row(stage: Stage, now: datetime, usual: dict[str, float]) -> StageRow:
     ended = stage.ended_at if stage.status in ENDED else None
     elapsed = None if stage.status in HELD else _seconds(stage.started_at, ended or now)
     share = _share(stage)
-    rate = stage.done / elapsed if elapsed and stage.done and not stage.reused_from_id else None
+    made = stage.done - not_sampled(stage)
+    rate = made / elapsed if elapsed and made and not stage.reused_from_id else None
     return StageRow(
         stage=stage,
         share=share,
+        made=made,
         rate=rate,
         elapsed=elapsed,
         remaining=_remaining(stage, share, elapsed, usual),

@@ -19,6 +19,12 @@ def note_on(stage: Stage) -> str:
     return ". ".join(filter(None, [stage.reason, told]))
 
 
+def not_sampled(stage: Stage) -> int:
+    """How many rollouts were asked for in vain so far, which count as done."""
+    failed: int | None = stage.facts.get("failed")
+    return sum(stage.facts.get("not_sampled", {}).values()) if failed is None else failed
+
+
 def _used(facts: Facts) -> str:
     """What was asked of endpoints."""
     usage = facts.get("usage", {})

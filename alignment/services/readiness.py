@@ -1,7 +1,7 @@
 """Whether what a configuration names can work, looked at before anything is spent: each function
 gives a sentence that says what is missing and what to do, or an empty one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from django.conf import settings
@@ -12,12 +12,14 @@ from alignment.method.errors import MoraError
 from alignment.method.mc2 import answers_of
 from alignment.model_folders import (
     allowed,
+    check_classifier,
     check_model,
     check_score_head,
     check_template,
     weight_shapes,
 )
 from alignment.models import Judge, Policy, Project, Rewriter
+from alignment.queries.held_out import held_out_in
 from alignment.queries.prompts import seeds_of
 
 SANDBOX_REWRITER = "sandbox"
@@ -83,6 +85,20 @@ def mc2_problems(project: Project, config: RunConfig) -> dict[str, str]:
     return found
 
 
+def mined_problem(project: Project, name: str, held_out: Collection[str]) -> str:
+    """Why nothing could be mined in a prompt set beside the sets that are held out."""
+    if name in held_out:
+        return f"{name!r} is held out for evaluation, so nothing is left to mine in it"
+    kept_out = held_out_in(project.pk, held_out)
+    texts = seeds_of(project.pk, [name]).values_list("text", flat=True)
+    if all(kept_out.has(text) for text in texts.iterator(chunk_size=100)):
+        return (
+            f"every prompt of {name!r} is also held out for evaluation, or all but in its words, so"
+            " nothing is left to mine in it: name another set, here or for evaluation"
+        )
+    return ""
+
+
 def rewriter_problem(project: Project, config: RunConfig) -> str:
     """Why the rewriter that a configuration names cannot rewrite."""
     name = config.rewrite.rewriter
@@ -138,8 +154,16 @@ def model_problem(row: Judge | Rewriter) -> str:
     """Why a judge's or rewriter's local model may not be loaded."""
     if not row.model_folder:
         return ""
-    of_head = [check_score_head] if row.settings.get("output") == "end_scores" else []
-    return _folder_problem(Path(row.model_folder), check_model, *of_head)
+    return _folder_problem(Path(row.model_folder), check_model, *_checks_of_head(row))
+
+
+def _checks_of_head(row: Judge | Rewriter) -> list[Callable[[Path], None]]:
+    """What else the folder of a reward model needs; its own code may read any."""
+    if not isinstance(row, Judge) or row.engine != Judge.Engine.REWARD:
+        return []
+    if row.settings.get("output") == "end_scores":
+        return [check_score_head]
+    return [] if row.settings.get("remote_code") else [check_classifier]
 
 
 def _folder_problem(folder: Path, *checks: Callable[[Path], None]) -> str:

@@ -24,6 +24,7 @@ from alignment.services.readiness import (
     launch_problem,
     lora_problem,
     mc2_problems,
+    mined_problem,
     policy_problem,
     rewriter_problem,
 )
@@ -160,13 +161,7 @@ def check_config(project: Project, config: RunConfig) -> None:
     ):
         if problem:
             errors[path] = problem
-    sets = {f"rounds.{i}.prompts": r.prompts for i, r in enumerate(config.rounds)}
-    sets |= {f"evaluate.sets.{dim}": name for dim, name in config.evaluate.sets.items()}
-    for path, name in {**sets, "evaluate.prompts": config.evaluate.prompts}.items():
-        if not seeds_of(project.pk, [name]).exists():
-            errors[path] = f"no prompt set {name!r} with prompts in it; import one"
-        elif path.startswith("rounds.") and name in config.evaluate.every_set:
-            errors[path] = f"{name!r} is held out for evaluation, so nothing is left to mine in it"
+    errors |= _check_prompts(project, config)
     if (config.resample_n or config.sample.n) < 2:
         errors["resample_n"] = "a pair is made of two rollouts of a rewrite: ask for two or more"
     needed = config.mine.min_valid or default_min_valid(config.sample.n)
@@ -195,6 +190,19 @@ def _check_dimensions(project: Project, config: RunConfig) -> dict[str, str]:
     known = set(project.dimensions.values_list("name", flat=True))
     unknown = [name for name in config.dimensions if name not in known]
     return {"dimensions": f"not in this project: {', '.join(unknown)}"} if unknown else {}
+
+
+def _check_prompts(project: Project, config: RunConfig) -> dict[str, str]:
+    held_out = config.evaluate.every_set
+    mined = {f"rounds.{i}.prompts": r.prompts for i, r in enumerate(config.rounds)}
+    own = {f"evaluate.sets.{dim}": name for dim, name in config.evaluate.sets.items()}
+    errors = {}
+    for path, name in {**mined, **own, "evaluate.prompts": config.evaluate.prompts}.items():
+        if not seeds_of(project.pk, [name]).exists():
+            errors[path] = f"no prompt set {name!r} with prompts in it; import one"
+        elif path in mined and (problem := mined_problem(project, name, held_out)):
+            errors[path] = problem
+    return errors
 
 
 def _check_judges(project: Project, path: str, names: dict[str, str], use: str) -> dict[str, str]:

@@ -60,7 +60,11 @@ def test_a_prompt_that_leaves_no_room_is_data_beside_the_others(sampler: Sampler
     short, long = sampler.sample([SHORT, LONG * 30], [[1], [1, 2]], GREEDY)
     assert short == sampler.sample([SHORT], [[1]], GREEDY)[0]
     assert [list(rollout) for rollout in long] == [["error"], ["error"]]
-    assert "exceeds the model's context of 1024" in long[0]["error"]
+    assert "exceeds the context of 1024" in long[0]["error"]
+    assert "max_new_tokens" not in long[0]["error"], "fewer new ones would not make it fit"
+    tokens = len(sampler.encoder.prompt(SHORT))
+    (least,) = sampler.sample([SHORT], [[1]], GREEDY | {"max_new_tokens": 1024})[0]
+    assert f"shorten it, or lower max_new_tokens to {1024 - tokens} or less" in least["error"]
 
 
 def test_a_chat_gives_each_conversation_a_reply_and_its_first_alternatives(

@@ -220,6 +220,36 @@ def test_a_judge_whose_model_may_not_be_loaded_is_not_kept(
     assert not Judge.objects.filter(name="local").exists()
 
 
+@pytest.mark.parametrize(
+    ("settings_of", "told"),
+    [({}, "writes text"), ({"output": "end_scores"}, "no score_head.weight")],
+)
+def test_a_model_that_writes_text_is_no_reward_model(
+    judged: Project,
+    settings: Settings,
+    tmp_path: Path,
+    ada: User,
+    settings_of: dict[str, str],
+    told: str,
+) -> None:
+    settings.MODEL_ROOTS = [tmp_path]
+    config = tmp_path / "config.json"
+    config.write_text('{"architectures": ["LlamaForCausalLM"]}')
+    write_weights(tmp_path, "lm_head.weight")
+    row = Judge(
+        project=judged,
+        dimension=judged.dimensions.get(name="harmless"),
+        name="local",
+        engine="reward",
+        settings={"model": str(tmp_path), **settings_of},
+    )
+    with pytest.raises(MoraError, match=told):
+        judges.keep(row=row, by=ada)
+    if not settings_of:
+        config.write_text('{"architectures": ["LlamaForSequenceClassification"]}')
+        judges.keep(row=row, by=ada)
+
+
 @pytest.fixture
 def cost(judged: Project, settings: Settings, tmp_path: Path) -> Judge:
     """A cost model in its own units, where a cost above 0 is unsafe."""

@@ -60,7 +60,7 @@ def test_the_sandbox_policy_in_vllm_gives_the_records_of_transformers(
 
     long = {"prompts": ["very " * 2000, PROMPTS[0]], "seeds": [[1], [1]], "params": GREEDY}
     left_out, kept = ask(spec, "sample", long)["rollouts"]
-    assert "exceeds the model's context" in left_out[0]["error"]
+    assert "exceeds the context" in left_out[0]["error"]
     assert kept[0]["text"]
 
     turns = [[{"role": "user", "content": text}] for text in PROMPTS[:2]]

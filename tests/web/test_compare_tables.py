@@ -190,7 +190,9 @@ def unjudged(project: Project, people: dict[str, User], prompts: int) -> Compare
 def test_a_base_without_a_mean_says_of_which_dimension_and_fills_the_others(
     researcher: Client, project: Project, people: dict[str, User]
 ) -> None:
-    page = unjudged(project, people, 4)
+    unjudged(project, people, 4)
+    evaluated(project.runs.get(name="odd"), 0, SAFE, 10)
+    page = compare_page(project, {"base": "odd"})
     assert page.targets is not None and page.targets.without == ["harmless"]
     assert page.targets.values == {"helpful": "0.62", "harmless": "", "truthful": "1.00"}
     text = page_text(researcher, project, base="odd")
@@ -198,6 +200,30 @@ def test_a_base_without_a_mean_says_of_which_dimension_and_fills_the_others(
     assert 'role="alert"' not in text and 'value="0.62"' in text
     found = api(researcher, project, base="odd")["feasible"]
     assert (found["feasible"], found["without"], found["problem"]) == (None, ["harmless"], "")
+
+
+def test_no_target_is_asked_for_where_no_rollout_was_judged_on_every_dimension(
+    researcher: Client, project: Project, people: dict[str, User]
+) -> None:
+    page = unjudged(project, people, 4)
+    assert page.targets is not None and not page.targets.can_check
+    text = page_text(researcher, project, base="odd")
+    assert "No rollout was judged on every dimension" in text
+    assert 'role="alert"' not in text and 'name="target.helpful"' not in text
+    found = api(researcher, project, base="odd")["feasible"]
+    assert found["feasible"] is None and "judged on every dimension" in found["problem"]
+
+
+def test_a_target_that_nobody_gave_is_reached_by_what_it_is_the_mean_of(
+    project: Project, people: dict[str, User]
+) -> None:
+    """A mean of 2.75 is a reward of 0.4375 and one of 2.7 of 0.425, which would round up."""
+    raw = {**SAFE, "helpful": [2.7, 2.7, 2.7, 2.7], "harmless": [1.0, 1, 1, 0]}
+    evaluated(make_run(project, people["researcher"], name="run"), 1, raw, 10)
+    targets = compare_page(project, {"base": "run"}).targets
+    assert targets is not None and targets.found is not None
+    assert targets.values == {"helpful": "0.42", "harmless": "0.75", "truthful": "1.00"}
+    assert targets.found.feasible
 
 
 def test_a_figure_over_fewer_prompts_says_over_how_many(

@@ -325,6 +325,16 @@ def test_a_verdict_that_no_prompt_could_get_is_refused(
     assert "raise N or lower this" in raised.value.errors["mine.min_valid"]
 
 
+def test_a_set_of_near_duplicates_of_held_out_prompts_is_refused(project: Project) -> None:
+    add_prompts(project, "same", [f"How do I paint {i} doors, please?" for i in range(4)])
+    rounds = [{"prompts": "same", "focus": "harmless"}]
+    with pytest.raises(BadConfig) as raised:
+        check_config(project, config_of(rounds=rounds))
+    assert "nothing is left to mine" in raised.value.errors["rounds.0.prompts"]
+    add_prompts(project, "more", ["How do I paint 2 doors?", "Why is the sea salt?"])
+    check_config(project, config_of(rounds=[{"prompts": "more", "focus": "harmless"}]))
+
+
 def test_rollouts_that_no_pair_can_come_from_are_refused_or_warned_of(project: Project) -> None:
     with pytest.raises(BadConfig) as raised:
         check_config(project, config_of(resample_n=1))

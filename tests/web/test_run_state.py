@@ -50,6 +50,18 @@ def test_a_running_stage_has_its_rate_and_the_time_it_still_needs(run: Run) -> N
     assert row.remaining == soon(10)
 
 
+def test_rollouts_that_could_not_be_sampled_are_not_counted_as_made(
+    researcher: Client, run: Run
+) -> None:
+    stage = put(stage_of(run, "sample"), status="running", done=60, total=80, unit="rollouts")
+    put(stage, facts={"not_sampled": {"prompt 1: too long": 8, "prompt 2: too long": 4}})
+    state = run_state(run.pk)
+    assert (state.rollouts, row_of(state.rounds, "sample").made) == (48, 48)
+    put(stage, status="succeeded", done=80, facts={"failed": 30, "not_sampled": {"one": 20}})
+    page = researcher.get(reverse("run", args=[run.project.slug, run.pk])).content.decode()
+    assert "50 / 80" in page and run_state(run.pk).rollouts == 50
+
+
 def test_an_evaluation_is_done_when_its_judges_are(run: Run) -> None:
     started = now() - seconds(30)
     stage = put(stage_of(run, "evaluate"), status="running", started_at=started, done=8, total=8)

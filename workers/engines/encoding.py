@@ -63,14 +63,14 @@ class Encoder:
             return "it comes to no token at all, from which the model could go on"
         if self.room is None or len(tokens) + new <= self.room:
             return ""
-        if not new:
+        if not new or len(tokens) >= self.room:
             return (
                 f"it has {len(tokens)} tokens, which exceeds the context of {self.room} (the "
                 "model's own, or max_length where that is less): shorten it"
             )
         return (
             f"it has {len(tokens)} tokens; with {new} new ones it exceeds the model's context of "
-            f"{self.room}: shorten it or lower max_new_tokens"
+            f"{self.room}: shorten it, or lower max_new_tokens to {self.room - len(tokens)} or less"
         )
 
 
