@@ -71,10 +71,10 @@ def check_classifier(folder: Path) -> None:
     """Raise MoraError where the folder's config says that the model writes text, so that its
     weights have no head for a reward."""
     named = _config(folder).get("architectures")
-    writers = [str(name) for name in named or () if str(name).endswith("ForCausalLM")]
-    if writers and len(writers) == len(named):
+    kinds = [str(kind) for kind in named] if isinstance(named, list) else []
+    if kinds and all(kind.endswith("ForCausalLM") for kind in kinds):
         raise MoraError(
-            f"{folder} holds a model that writes text ({', '.join(writers)}), no reward model; "
+            f"{folder} holds a model that writes text ({', '.join(kinds)}), no reward model; "
             "name one that was saved for sequence classification."
         )
 
