@@ -97,33 +97,20 @@ def train(
     here.wait_for_everyone()
     if not here.is_main_process:
         return {}
-    adapter = _publish(trainer, work)
+    made = _publish(trainer, work)
     shutil.rmtree(scratch)
+    made["sha256"] |= {"reference": fingerprint(model)}
+    made["sha256"] |= {"reference_before": before, "reference_after": after}
     return {
-        "adapter": str(adapter) if adapter else None,
-        "merged": str(work / "merged"),
-        "sha256": {
-            **_fingerprints(model, work, adapter),
-            "reference_before": before,
-            "reference_after": after,
-        },
+        **made,
         "steps": trainer.state.global_step,
         "processes": here.num_processes,
         "dropped_by_truncation": distinct(pairs) - distinct(kept),
         "loss_step1": loss,
-        "gates": [
-            *loss_gates(settings, loss),
-            gate("reference is unchanged", after, before, 0),
-        ],
+        "gates": [*loss_gates(settings, loss), gate("reference is unchanged", after, before, 0)],
         "collapse_before": gauge(model, probes, seed),
         "collapse": gauge(work / "merged", probes, seed),
     }
-
-
-def _fingerprints(model: Path, work: Path, adapter: Path | None) -> dict[str, str | None]:
-    """Of the weight files: what was made, and what it was made from."""
-    folders = {"adapter": adapter, "merged": work / "merged", "reference": model}
-    return {name: fingerprint(folder) if folder else None for name, folder in folders.items()}
 
 
 def _run(trainer: DPOTrainer, progress: Progress) -> None:
@@ -261,17 +248,20 @@ def _scratch(work: Path, here: PartialState) -> Path:
     return scratch
 
 
-def _publish(trainer: DPOTrainer, work: Path) -> Path | None:
-    """The adapter, where there is one, then the whole model, from which the next round goes on."""
+def _publish(trainer: DPOTrainer, work: Path) -> dict[str, Any]:
+    """The adapter, where there is one, then the whole model, from which the next round goes on:
+    the folder of each, and the hashes of their weight files; None for no adapter."""
     model = trainer.accelerator.unwrap_model(trainer.model)
-    has_adapter = isinstance(model, PeftModel)
-    if has_adapter:
-        publish(work / "adapter", model.save_pretrained)
+    merged, adapter = work / "merged", None
+    if isinstance(model, PeftModel):
+        adapter = work / "adapter"
+        publish(adapter, model.save_pretrained)
         model = model.merge_and_unload()
 
     def write(aside: Path) -> None:
         model.save_pretrained(aside)
         trainer.processing_class.save_pretrained(aside)
 
-    publish(work / "merged", write)
-    return work / "adapter" if has_adapter else None
+    publish(merged, write)
+    hashes = {"merged": fingerprint(merged), "adapter": adapter and fingerprint(adapter)}
+    return {"merged": str(merged), "adapter": adapter and str(adapter), "sha256": hashes}
