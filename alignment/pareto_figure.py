@@ -17,8 +17,10 @@ def pareto_plot(page: ResultsPage) -> Plot:
     """The shown policies on two dimensions, mean rewards with 95 % intervals, and their front.
 
     The front is of these two dimensions; a run's policies share a colour, and a thin line
-    joins them in the order of its rounds.
+    joins them in the order of its rounds. One dimension alone has no front: its words stand for it.
     """
+    if page.x == page.y:
+        return Plot(figure={}, finding=_of_one(page))
     points = _placed(page)
     if not points:
         return Plot(figure={}, finding="No policy has a mean on both dimensions.")
@@ -207,6 +209,21 @@ def _range(ends: Sequence[Interval]) -> list[float]:
     low, high = min(e[0] for e in ends), max(e[1] for e in ends)
     air = 0.1 * max(high - low, 0.05)
     return [max(low - air, -0.03), min(high + air, 1.03)]
+
+
+def _of_one(page: ResultsPage) -> str:
+    """What the policies come to on the one dimension that has scores."""
+    points = page.shown.points if page.shown else []
+    means = [(p.row.name, f.mean) for p in points for n, f in p.row.rewards.items() if n == page.x]
+    known = [(name, mean) for name, mean in means if mean is not None]
+    if not known:
+        return "No policy has a score."
+    name, mean = max(known, key=lambda one: one[1])
+    told = f"Scores are on {page.x} alone, so there is no front to draw: {name}"
+    if len(known) == 1:
+        return f"{told} is at {two_digits(mean)}."
+    chance = "Differences within the 95 % intervals may be chance."
+    return f"{told} is best, at {two_digits(mean)}. {chance}"
 
 
 def _finding(page: ResultsPage, points: Sequence[_Placed], front: Sequence[_Placed]) -> str:
