@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from alignment.method.mining import MINED
 from alignment.models import Stage
 
 Facts = Mapping[str, Any]
@@ -45,9 +46,13 @@ def _scored(facts: Facts) -> str:
 
 
 def _mined(facts: Facts) -> str:
-    verdicts = facts.get("verdicts", {})
-    counts = (f"{n:,} {verdict.replace('_', ' ')}" for verdict, n in sorted(verdicts.items()))
-    return _join(f"{facts['mined']:,} mined" if "mined" in facts else "", *counts)
+    """How many prompts were mined, by which verdicts, and what the others are."""
+    verdicts = sorted(facts.get("verdicts", {}).items())
+    told = {verdict: f"{n:,} {verdict.replace('_', ' ')}" for verdict, n in verdicts}
+    by = _join(*(text for verdict, text in told.items() if verdict in MINED))
+    others = (text for verdict, text in told.items() if verdict not in MINED)
+    mined = f"{facts['mined']:,} mined" if "mined" in facts else ""
+    return _join(f"{mined} ({by})" if mined and by else mined or by, *others)
 
 
 def _rewritten(facts: Facts) -> str:

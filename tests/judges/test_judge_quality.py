@@ -123,7 +123,8 @@ def test_a_judge_without_a_valid_score_is_told_apart_and_undefined_says_why(
     (found,) = with_people(labels)
     assert (found.labelled, found.invalid, found.percent.n) == (5, 3, 2)
     assert (found.both_pass, found.judge_alone) == (1, 1)
-    assert found.kappa.value == 0 and found.kappa.reason
+    assert found.kappa.value == 0 and found.kappa.reason is not None
+    assert found.kappa.reason.startswith("One of the two always gave"), "a judge or people"
 
 
 def test_scores_of_runs_on_the_labelled_completions_count_too(labels: Judge) -> None:
