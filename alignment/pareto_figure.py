@@ -42,14 +42,33 @@ def pareto_plot(page: ResultsPage) -> Plot:
     return Plot(figure={"data": traces, "layout": whole}, finding=_finding(page, points, front))
 
 
+def pareto_marks(page: ResultsPage) -> dict[int, tuple[str, str]]:
+    """Colour and shape of each evaluation's mark in the plot, by id; a plot too narrow for labels
+    is read by them."""
+    points = _placed(page) if page.x != page.y else []
+    return {
+        p.evaluation: (colour, SHAPES[_shape(p)]) for colour, own in _by_arm(points) for p in own
+    }
+
+
+# Rounds by shape, so that colour is not all that tells them apart: Plotly's name and a character.
+SHAPES = {
+    "circle": "●",
+    "square": "■",
+    "diamond": "◆",
+    "triangle-up": "▲",
+    "cross": "✚",
+    "star": "★",
+}
 FRONT_WIDTH = 0.05  # of the word at the line's end, as a share of the plot
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Placed:
-    """A point on the chosen axes. arm: points of one share a colour, a run's do; address: of its
-    run's page."""
+    """A point on the chosen axes. evaluation: its id; arm: points of one share a colour, a run's
+    do; address: of its run's page."""
 
+    evaluation: int
     name: str
     address: str | None
     arm: str
@@ -71,6 +90,7 @@ def _place(point: Point, page: ResultsPage) -> _Placed | None:
         return None
     stage = point.row.evaluation.stage
     return _Placed(
+        evaluation=point.row.evaluation.pk,
         name=point.row.name,
         address=reverse("run", args=[page.project.slug, stage.run_id]) if stage else None,
         arm=f"run {stage.run_id}" if stage else point.row.name,
@@ -184,8 +204,7 @@ def _by_arm(points: Sequence[_Placed]) -> list[tuple[str, list[_Placed]]]:
 
 
 def _shape(point: _Placed) -> str:
-    """Rounds by shape, so that colour is not all that tells them apart."""
-    return ("circle", "square", "diamond", "triangle-up", "cross", "star")[point.round % 6]
+    return list(SHAPES)[point.round % len(SHAPES)]
 
 
 def _bars(colour: str, values: list[float], ends: list[Interval]) -> dict[str, Any]:

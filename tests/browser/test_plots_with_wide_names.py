@@ -11,6 +11,7 @@ from alignment.models import Project
 from tests.browser.conftest import OpenPage
 from tests.builders import make_run
 from tests.web.compare_runs import KEEN, SAFE, evaluated
+from tests.web.conftest import add_evaluation
 
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}}
 DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 860}}
@@ -47,3 +48,28 @@ def test_numbers_of_one_panel_keep_off_the_next_however_wide_the_arms_names(
         assert not covered(page, f"{part} .xtick text, {part} .ytick text, {part} .infolayer text")
         names = page.locator(f"{part} .ytick text").evaluate_all(BOXES)
         assert names and all(right - left < 180 for _, left, _, right, _ in names)
+
+
+def test_a_phone_tells_by_marks_in_the_table_whose_a_point_is(
+    open_page: OpenPage, project: Project, owner: User
+) -> None:
+    run = make_run(project, owner, name="fused and consistent pairs")
+    evaluated(run, 0, SAFE, 10)
+    evaluated(run, 1, KEEN, 10)
+    near = {**SAFE, "helpful": [2.0, 2, 2, 3]}
+    for name, raw in (("mistral-large-instruct-2407", near), ("qwen2.5-72b-instruct", KEEN)):
+        add_evaluation(project, name, raw)
+    address = reverse("results", args=[project.slug])
+    wide = open_page(address, **DESKTOP)
+    labels = wide.locator("#pareto-plot .textpoint")
+    expect(labels.first).to_be_visible()
+    assert not covered(wide, "#pareto-plot .textpoint text")
+    page = open_page(address, **PHONE)
+    expect(page.locator("#pareto-plot .points path").first).to_be_visible()
+    assert not any(label.is_visible() for label in page.locator("#pareto-plot .textpoint").all())
+    marks = page.locator("#policies td.name > span").all_inner_texts()
+    assert marks == ["●", "■", "●", "●"], "rounds by shape"
+    drawn = "els => els.map(el => getComputedStyle(el).fill)"
+    colours = page.locator("#policies td.name > span").evaluate_all(drawn.replace("fill", "color"))
+    points = page.locator("#pareto-plot .points path").evaluate_all(drawn)
+    assert set(colours) == set(points) and len(set(colours)) == 3
