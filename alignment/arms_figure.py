@@ -1,12 +1,14 @@
 """Plots of arms: a panel a figure (each dimension's mean reward, the hypervolume), a row an arm."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
 from alignment.figures import Plot, axis, layout, two_digits
 from alignment.queries.comparing import ArmFigures, Comparison, Difference
 
-GAP = 0.03
+GAP = 0.05
+NAME_LINE = 24  # characters, of which the style sheet's narrowest panels leave room for
 SURE = 0.05  # corrected p below which a difference is drawn filled
 
 
@@ -18,7 +20,8 @@ def seeds_plot(arms: Sequence[ArmFigures], seeds: Sequence[int], colours: Sequen
         for name, colour in zip(names, colours, strict=True)
     ]
     values = [[own[name] for arm in arms for own in arm.by_seed] for name in names]
-    return Plot(figure=_panels(names, traces, values), finding=_told(arms, names[-1]))
+    figure = _panels(names, traces, values, [arm.name for arm in arms])
+    return Plot(figure=figure, finding=_told(arms, names[-1]))
 
 
 def differences_plot(found: Comparison, colours: Sequence[str]) -> Plot:
@@ -31,7 +34,7 @@ def differences_plot(found: Comparison, colours: Sequence[str]) -> Plot:
         [0.0, *(v for d in own for v in (d.plain.value, d.plain.low, d.plain.high))]
         for own in by_figure
     ]
-    figure = _panels(names, traces, values)
+    figure = _panels(names, traces, values, list(dict.fromkeys(d.arm for d in found.differences)))
     figure["layout"]["shapes"] = [_zero_line(i) for i in range(len(names))]
     sure = [f"{d.arm} {d.figure} {_signed(d)}" for d in found.differences if _is_sure(d)]
     told = "; ".join(sure) or "none"
@@ -42,17 +45,30 @@ def _panels(
     names: Sequence[str],
     traces: Sequence[Sequence[dict[str, Any]]],
     values: Sequence[Sequence[float | None]],
+    arms: Sequence[str],
 ) -> dict[str, Any]:
-    """Panels side by side, by figure its traces and all that its axis must hold."""
+    """Panels side by side, by figure its traces and all that its axis must hold. A number at a
+    panel's end is left out rather than run into the next panel's."""
     data: list[dict[str, Any]] = []
     panels: dict[str, Any] = {}
     for i, (name, own, held) in enumerate(zip(names, traces, values, strict=True)):
         end = _end(i)
         data += [{**trace, "xaxis": f"x{end}"} for trace in own]
         domain = [i / len(names) + GAP * (i > 0), (i + 1) / len(names)]
-        panels[f"xaxis{end}"] = axis(name, domain=domain, nticks=4, range=_range(held))
-    rows = axis("", type="category", autorange="reversed", dtick=1)
-    return {"data": data, "layout": layout(**panels, yaxis=rows)}
+        whole = {"domain": domain, "range": _range(held), "nticks": 4, "tickangle": 0}
+        panels[f"xaxis{end}"] = axis(name, **whole, ticklabeloverflow="hide past domain")
+    rows = {"type": "category", "autorange": "reversed", "tickvals": list(arms)}
+    told = axis("", **rows, ticktext=[_in_two_lines(name) for name in arms])
+    return {"data": data, "layout": layout(**panels, yaxis=told)}
+
+
+def _in_two_lines(name: str) -> str:
+    """A name that takes no room from the panels; of a longer one its start and its end, for the
+    arms of one run differ there."""
+    lines = wrap(name, NAME_LINE)
+    if len(lines) > 2:
+        lines = [name[: NAME_LINE - 1].rstrip() + "…", name[-NAME_LINE:].lstrip()]
+    return "<br>".join(lines)
 
 
 def _end(panel: int) -> str:

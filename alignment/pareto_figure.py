@@ -17,8 +17,10 @@ def pareto_plot(page: ResultsPage) -> Plot:
     """The shown policies on two dimensions, mean rewards with 95 % intervals, and their front.
 
     The front is of these two dimensions; a run's policies share a colour, and a thin line
-    joins them in the order of its rounds.
+    joins them in the order of its rounds. One dimension alone has no front: its words stand for it.
     """
+    if page.x == page.y:
+        return Plot(figure={}, finding=_of_one(page))
     points = _placed(page)
     if not points:
         return Plot(figure={}, finding="No policy has a mean on both dimensions.")
@@ -40,14 +42,33 @@ def pareto_plot(page: ResultsPage) -> Plot:
     return Plot(figure={"data": traces, "layout": whole}, finding=_finding(page, points, front))
 
 
+def pareto_marks(page: ResultsPage) -> dict[int, tuple[str, str]]:
+    """Colour and shape of each evaluation's mark in the plot, by id; a plot too narrow for labels
+    is read by them."""
+    points = _placed(page) if page.x != page.y else []
+    return {
+        p.evaluation: (colour, SHAPES[_shape(p)]) for colour, own in _by_arm(points) for p in own
+    }
+
+
+# Rounds by shape, so that colour is not all that tells them apart: Plotly's name and a character.
+SHAPES = {
+    "circle": "●",
+    "square": "■",
+    "diamond": "◆",
+    "triangle-up": "▲",
+    "cross": "✚",
+    "star": "★",
+}
 FRONT_WIDTH = 0.05  # of the word at the line's end, as a share of the plot
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Placed:
-    """A point on the chosen axes. arm: points of one share a colour, a run's do; address: of its
-    run's page."""
+    """A point on the chosen axes. evaluation: its id; arm: points of one share a colour, a run's
+    do; address: of its run's page."""
 
+    evaluation: int
     name: str
     address: str | None
     arm: str
@@ -69,6 +90,7 @@ def _place(point: Point, page: ResultsPage) -> _Placed | None:
         return None
     stage = point.row.evaluation.stage
     return _Placed(
+        evaluation=point.row.evaluation.pk,
         name=point.row.name,
         address=reverse("run", args=[page.project.slug, stage.run_id]) if stage else None,
         arm=f"run {stage.run_id}" if stage else point.row.name,
@@ -182,8 +204,7 @@ def _by_arm(points: Sequence[_Placed]) -> list[tuple[str, list[_Placed]]]:
 
 
 def _shape(point: _Placed) -> str:
-    """Rounds by shape, so that colour is not all that tells them apart."""
-    return ("circle", "square", "diamond", "triangle-up", "cross", "star")[point.round % 6]
+    return list(SHAPES)[point.round % len(SHAPES)]
 
 
 def _bars(colour: str, values: list[float], ends: list[Interval]) -> dict[str, Any]:
@@ -207,6 +228,21 @@ def _range(ends: Sequence[Interval]) -> list[float]:
     low, high = min(e[0] for e in ends), max(e[1] for e in ends)
     air = 0.1 * max(high - low, 0.05)
     return [max(low - air, -0.03), min(high + air, 1.03)]
+
+
+def _of_one(page: ResultsPage) -> str:
+    """What the policies come to on the one dimension that has scores."""
+    points = page.shown.points if page.shown else []
+    means = [(p.row.name, f.mean) for p in points for n, f in p.row.rewards.items() if n == page.x]
+    known = [(name, mean) for name, mean in means if mean is not None]
+    if not known:
+        return "No policy has a score."
+    name, mean = max(known, key=lambda one: one[1])
+    told = f"Scores are on {page.x} alone, so there is no front to draw: {name}"
+    if len(known) == 1:
+        return f"{told} is at {two_digits(mean)}."
+    chance = "Differences within the 95 % intervals may be chance."
+    return f"{told} is best, at {two_digits(mean)}. {chance}"
 
 
 def _finding(page: ResultsPage, points: Sequence[_Placed], front: Sequence[_Placed]) -> str:

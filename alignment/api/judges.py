@@ -78,7 +78,7 @@ class ItemIn(Strict):
 
 
 class TrialIn(Strict):
-    """Texts to judge, or the completions of a sampling; each `repeats` times."""
+    """Texts to judge, the completions of a sampling, or both; each `repeats` times."""
 
     items: list[ItemIn] = Field(default_factory=list, max_length=judges.MOST_ITEMS)
     sampling: int | None = Field(None, ge=1, lt=2**63)
@@ -200,12 +200,15 @@ def create_trial(request: Request, slug: Slug, judge_id: Id, body: TrialIn) -> A
     """Try the judge on texts. A worker does it: poll the trial."""
     project = project_for(request.auth, slug, Role.RESEARCHER)
     judge = _judge(project, judge_id)
-    items = [_item(item) for item in body.items]
-    if body.sampling is not None:
-        items += judges.items_of(project, body.sampling, judges.MOST_ITEMS - len(items))
-    sampling = None if body.items else body.sampling
+    own = [_item(item) for item in body.items]
+    sampled = [] if body.sampling is None else judges.items_of(project, body.sampling)
+    sent = {*own}
     trial = judges.try_judge(
-        judge=judge, items=items, by=request.auth, repeats=body.repeats, sampling=sampling
+        judge=judge,
+        items=[*own, *(item for item in sampled if item not in sent)][: judges.MOST_ITEMS],
+        by=request.auth,
+        repeats=body.repeats,
+        sampling=body.sampling if sent <= {*sampled} else None,
     )
     return Status(202, trial)
 

@@ -20,7 +20,7 @@ Given = str | int | float
 Rating = Given | None
 NOTHING_SHARED = "No item has two ratings."
 ONE_CATEGORY = "Every rating is the same, so agreement by chance cannot be told from agreement."
-ONE_ANSWER = "One reviewer always gave the same answer, so kappa is 0 whatever the other says."
+ONE_ANSWER = "One of the two always gave the same answer, so kappa is 0 whatever the other says."
 SAME_RATINGS = "Every item has the same ratings, so alpha is the same in every resample."
 
 

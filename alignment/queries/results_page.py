@@ -33,10 +33,19 @@ class Comparison:
     def dimensions(self) -> list[str]:
         return list(self.points[0].row.rewards)
 
+    @property
+    def measured(self) -> list[str]:
+        """The dimensions on which a policy has a mean."""
+        means = {
+            name for p in self.points for name, f in p.row.rewards.items() if f.mean is not None
+        }
+        return [name for name in self.dimensions if name in means]
+
 
 @dataclass(frozen=True, kw_only=True)
 class ResultsPage:
-    """The comparison shown, None before any evaluation; x and y are dimensions of it."""
+    """The comparison shown, None before any evaluation; x and y are dimensions of it that are
+    measured, the same where only one is."""
 
     project: Project
     comparisons: list[Comparison]
@@ -53,11 +62,13 @@ class ResultsPage:
 
 def results_page(project: Project, asked: Mapping[str, str]) -> ResultsPage:
     """The page for an address; what it does not name, or names wrongly, is chosen for it: the
-    comparison with the newest evaluation, and its first two dimensions."""
+    comparison with the newest evaluation, of those that have a front to draw if any has, and its
+    first two dimensions."""
     comparisons = _comparisons(project)
-    shown = next((c for c in comparisons if c.key == asked.get("on")), None)
-    shown = shown or (comparisons[0] if comparisons else None)
-    names = shown.dimensions if shown else []
+    drawn = (c for c in comparisons if len(c.measured) > 1)
+    usual = next(drawn, comparisons[0] if comparisons else None)
+    shown = next((c for c in comparisons if c.key == asked.get("on")), usual)
+    names = shown.measured if shown else []
     own = [point.row.evaluation for point in shown.points] if shown else []
     prefetch_related_objects(own, "stage__reused_by__run")
     x = asked.get("x", "")

@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import Exists, F, OuterRef
 from django.db.models.functions import Coalesce
 
+from alignment.method.mining import MINED
 from alignment.models import Policy, Stage, Status
 
 Facts = Mapping[str, Any]
@@ -54,9 +55,13 @@ def _scored(facts: Facts) -> str:
 
 
 def _mined(facts: Facts) -> str:
-    verdicts = facts.get("verdicts", {})
-    counts = (f"{n:,} {verdict.replace('_', ' ')}" for verdict, n in sorted(verdicts.items()))
-    return _join(f"{facts['mined']:,} mined" if "mined" in facts else "", *counts)
+    """How many prompts were mined, by which verdicts, and what the others are."""
+    verdicts = sorted(facts.get("verdicts", {}).items())
+    told = {verdict: f"{n:,} {verdict.replace('_', ' ')}" for verdict, n in verdicts}
+    by = _join(*(text for verdict, text in told.items() if verdict in MINED))
+    others = (text for verdict, text in told.items() if verdict not in MINED)
+    mined = f"{facts['mined']:,} mined" if "mined" in facts else ""
+    return _join(f"{mined} ({by})" if mined and by else mined or by, *others)
 
 
 def _rewritten(facts: Facts) -> str:

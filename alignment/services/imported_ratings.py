@@ -20,24 +20,10 @@ from alignment.models import Project, Prompt, PromptSet, Reviewer, Role
 from alignment.permissions import require
 from alignment.services import staging
 from alignment.services.imports import BadRows, Imported
+from alignment.services.known_rollouts import match
 from alignment.services.staging import BadRow, Problems
 
 _STAGED = ("line", "twin", "key", "completion", "reply")
-_MATCH = """
-UPDATE staged s SET rollout_id = m.rollout FROM (
-  SELECT a.number, b.id AS rollout FROM (
-    SELECT number, key, completion,
-      row_number() OVER (PARTITION BY key, completion ORDER BY number) AS place FROM staged
-  ) a JOIN (
-    SELECT r.id, p.key, r.text,
-      row_number() OVER (PARTITION BY p.key, r.text ORDER BY r.id) AS place
-    FROM alignment_rollout r JOIN alignment_prompt p ON p.id = r.prompt_id
-    JOIN alignment_sampling g ON g.id = r.sampling_id
-    JOIN alignment_policy y ON y.id = g.policy_id
-    WHERE p.prompt_set_id = %s AND y.project_id = %s AND y.name = %s
-  ) b ON b.key = a.key AND b.text = a.completion AND b.place = a.place
-) m WHERE m.number = s.number
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,9 +105,9 @@ def _staged(
 def _match(
     cursor: CursorWrapper, prompt_set: PromptSet, policy_name: str, problems: Problems
 ) -> None:
-    """Find the rollout of each staged row; those of equal texts are taken in their order."""
+    """Find the rollout of each staged row."""
     cursor.execute("UPDATE staged SET rollout_id = NULL")
-    cursor.execute(_MATCH, [prompt_set.pk, prompt_set.project_id, policy_name])
+    match(cursor, prompt_set, policy_name)
     reason = f"no such completion of {policy_name} in the prompt set"
     staging.drop_where(cursor, problems, "rollout_id IS NULL", [], reason)
 

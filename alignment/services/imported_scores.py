@@ -17,6 +17,7 @@ from alignment.models import Dimension, Evaluation, Judge, Policy, Project, Prom
 from alignment.services.staging import BadRow
 
 ENGINE = "imported"
+KNOWN = "EXISTS (SELECT 1 FROM alignment_rollout r WHERE r.id = s.rollout_id)"  # a staged row s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,23 +126,31 @@ def record_evaluation(
     policy_name: str,
     source: str,
     scored: Sequence[ScoreColumns],
-) -> tuple[Evaluation | None, int, list[str]]:
-    """Record the staged rollouts and scores; their evaluation (none without rollouts), how many
-    rollouts, and notes on the scores."""
-    cursor.execute("SELECT 1 FROM staged LIMIT 1")
+) -> tuple[Evaluation | None, int]:
+    """Record the staged rollouts that are not on record; their evaluation (none without any), and
+    how many."""
+    cursor.execute(f"SELECT 1 FROM staged s WHERE NOT {KNOWN} LIMIT 1")
     if cursor.fetchone() is None:
-        return None, 0, []
+        return None, 0
     policy = _policy(prompt_set.project, policy_name)
     sampling = Sampling.objects.create(
         project=prompt_set.project, policy=policy, engine=ENGINE, source=source[:500]
     )
     rows = _insert_rollouts(cursor, sampling, prompt_set)
-    notes = [note for k, score in enumerate(scored, 1) for note in _insert_scores(cursor, k, score)]
     evaluation = Evaluation.objects.create(
         project=prompt_set.project, policy=policy, sampling=sampling, label=policy_name
     )
     evaluation.judges.set([score.judge for score in scored])
-    return evaluation, rows, notes
+    return evaluation, rows
+
+
+def record_scores(cursor: CursorWrapper, scored: Sequence[ScoreColumns]) -> list[str]:
+    """Record the scores of the staged rows, which have rollouts, where there is none yet; notes on
+    those outside their scales."""
+    cursor.execute("SELECT 1 FROM staged LIMIT 1")
+    if cursor.fetchone() is None:
+        return []
+    return [note for k, score in enumerate(scored, 1) for note in _insert_scores(cursor, k, score)]
 
 
 def _policy(project: Project, name: str) -> Policy:
@@ -157,25 +166,32 @@ def _insert_rollouts(cursor: CursorWrapper, sampling: Sampling, prompt_set: Prom
         " SELECT s.rollout_id, %s, p.id,"
         " row_number() OVER (PARTITION BY s.key ORDER BY s.number) - 1, s.completion, 'unknown'"
         " FROM staged s JOIN alignment_prompt p"
-        " ON p.prompt_set_id = %s AND p.parent_id IS NULL AND p.key = s.key ORDER BY s.number",
+        " ON p.prompt_set_id = %s AND p.parent_id IS NULL AND p.key = s.key"
+        f" WHERE NOT {KNOWN} ORDER BY s.number",
         [sampling.pk, prompt_set.pk],
     )
     return int(cursor.rowcount)
 
 
 def _insert_scores(cursor: CursorWrapper, k: int, score: ScoreColumns) -> list[str]:
-    """Record the k-th of the staged scores, from 1; notes on those outside the scale."""
+    """Record the k-th of the staged scores, from 1, where there is none yet; notes on those
+    outside the scale."""
+    name, low, high = score.scale.name, score.scale.scale_low, score.scale.scale_high
+    cursor.execute("SELECT 1 FROM staged WHERE raw[%s] IS NOT NULL LIMIT 1", [k])
+    if cursor.fetchone() is None:
+        raise MoraError(f"no row has a {name} score: {score.formula.text!r} never holds")
     cursor.execute(
         "INSERT INTO alignment_score"
         " (rollout_id, judge_id, judge_version, raw, reward, reply, reason)"
         " SELECT rollout_id, %s, %s, nullif(raw[%s], 'NaN'), nullif(reward[%s], 'NaN'), reply[%s],"
         " CASE WHEN raw[%s] = 'NaN' THEN 'the file has no value' ELSE '' END"
-        " FROM staged WHERE raw[%s] IS NOT NULL",
+        " FROM staged WHERE raw[%s] IS NOT NULL"
+        " ON CONFLICT (rollout_id, judge_id, judge_version) DO UPDATE"
+        " SET (raw, reward, reply, reason) ="
+        " (excluded.raw, excluded.reward, excluded.reply, excluded.reason)"
+        " WHERE alignment_score.raw IS NULL",
         [score.judge.pk, score.judge.version, k, k, k, k, k],
     )
-    name, low, high = score.scale.name, score.scale.scale_low, score.scale.scale_high
-    if not cursor.rowcount:
-        raise MoraError(f"no row has a {name} score: {score.formula.text!r} never holds")
     cursor.execute(
         "SELECT count(*), min(raw[%s]), max(raw[%s]) FROM staged WHERE raw[%s] <> 'NaN'"
         " AND (raw[%s] < %s OR raw[%s] > %s)",

@@ -24,7 +24,13 @@ from alignment.method.errors import MoraError
 from alignment.models import Evaluation, Project, Prompt, PromptSet, Role
 from alignment.permissions import require
 from alignment.services import staging
-from alignment.services.imported_scores import ScoreColumns, record_evaluation, score_columns
+from alignment.services.imported_scores import (
+    ScoreColumns,
+    record_evaluation,
+    record_scores,
+    score_columns,
+)
+from alignment.services.known_rollouts import add_judges, keep_what_adds
 from alignment.services.names import check_name
 from alignment.services.staging import Problems
 
@@ -34,13 +40,15 @@ _ROLLOUT = (*_PROMPT, "completion", "raw", "reward", "reply")
 
 @dataclass(frozen=True, kw_only=True)
 class Imported:
-    """What an import did. rows: imported; prompts: new in the set; problems: of rows left out;
-    notes: what was noticed that harms no row; evaluation: of imported rollouts, if any."""
+    """What an import did. rows: imported; scored: rollouts on record that got scores which they
+    lacked; prompts: new in the set; problems: of rows left out; notes: what was noticed that harms
+    no row; evaluation: of imported rollouts, if any."""
 
     rows: int
     prompts: int
     problems: Problems
     notes: tuple[str, ...]
+    scored: int = 0
     evaluation: Evaluation | None = None
 
 
@@ -105,9 +113,11 @@ def import_rollouts(
 ) -> Imported:
     """Record a file's completions with their scores as an evaluation of a policy.
 
-    The prompts that the set lacks are added to it. scores: formulas, see `importing.formula`, one
-    a dimension. make_dimensions: make the dimensions that the project lacks, scale 0 to 1, bar 1.
-    The rest is as for `import_prompts`; columns may name the completion too.
+    The prompts that the set lacks are added to it. Completions that the policy has in the set get
+    the scores that they lack; one that differs from that on record is a bad row. scores: formulas,
+    see `importing.formula`, one a dimension. make_dimensions: make the dimensions that the project
+    lacks, scale 0 to 1, bar 1. The rest is as for `import_prompts`; columns may name the completion
+    too.
     """
     _check(project, by, set_name=set_name, policy_name=policy_name)
     with open_table(path) as table, transaction.atomic(), connection.cursor() as cursor:
@@ -117,15 +127,16 @@ def import_rollouts(
         problems = _stage(
             cursor, _ROLLOUT, table, limit, lambda row: _rollout_of(row, chosen, scored)
         )
-        _drop_known_rollouts(cursor, prompt_set, policy_name, problems)
+        known = keep_what_adds(cursor, prompt_set, policy_name, scored, problems)
         if problems.total and not skip_bad:
             raise BadRows(problems)
         added = _insert_prompts(cursor, prompt_set)
-        evaluation, rows, notes = record_evaluation(
-            cursor, prompt_set, policy_name, path.name, scored
-        )
+        evaluation, rows = record_evaluation(cursor, prompt_set, policy_name, path.name, scored)
+        notes = record_scores(cursor, scored)
+        add_judges(cursor, scored)
     return Imported(
         rows=rows,
+        scored=known,
         prompts=added,
         problems=problems,
         notes=(*table.notes, *notes),
@@ -203,20 +214,6 @@ def _drop_known_prompts(cursor: CursorWrapper, prompt_set: PromptSet, problems: 
         "alignment_prompt p WHERE p.prompt_set_id = %s AND p.parent_id IS NULL AND p.key = s.key"
     )
     staging.drop_known(cursor, problems, known, [prompt_set.pk])
-
-
-def _drop_known_rollouts(
-    cursor: CursorWrapper, prompt_set: PromptSet, policy_name: str, problems: Problems
-) -> None:
-    known = (
-        "alignment_rollout r JOIN alignment_prompt p ON p.id = r.prompt_id"
-        " JOIN alignment_sampling g ON g.id = r.sampling_id"
-        " JOIN alignment_policy y ON y.id = g.policy_id"
-        " WHERE p.prompt_set_id = %s AND p.key = s.key AND r.text = s.completion"
-        " AND y.project_id = %s AND y.name = %s"
-    )
-    values = [prompt_set.pk, prompt_set.project_id, policy_name]
-    staging.drop_known(cursor, problems, known, values)
 
 
 def _insert_prompts(cursor: CursorWrapper, prompt_set: PromptSet) -> int:

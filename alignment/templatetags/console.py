@@ -172,6 +172,17 @@ def pareto_plot(page: results_page.ResultsPage) -> figures.Plot:
     return pareto_figure.pareto_plot(page)
 
 
+@register.simple_tag
+def pareto_marks(page: results_page.ResultsPage) -> dict[int, tuple[str, str]]:
+    return pareto_figure.pareto_marks(page)
+
+
+@register.filter
+def mark_of(marks: dict[int, tuple[str, str]], evaluation: int) -> tuple[str, str] | None:
+    """Colour and shape of an evaluation's mark, where it has one."""
+    return marks.get(evaluation)
+
+
 @register.simple_tag(takes_context=True)
 def may_act(context: Any, project: Project, role: str) -> bool:
     """Whether the person may do in the project what needs this role."""

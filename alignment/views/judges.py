@@ -1,5 +1,6 @@
 """A judge's page: its settings as they are, and a form that tries it on a text."""
 
+from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -28,15 +29,25 @@ def try_judge(request: Request, slug: str, judge_id: int) -> HttpResponse:
     judge = _judge(project, judge_id)
     prompt, completion, other = (request.POST.get(n, "") for n in ("prompt", "completion", "other"))
     item = (prompt, completion, other) if other.strip() else (prompt, completion)
-    items, sampling = [item], None
-    if labelled := request.POST.get("labelled", ""):
-        sampling = int(labelled) if labelled.isdecimal() and len(labelled) < 19 else 0
-        items = [*judge_quality.labelled_texts(judge, sampling, judges.MOST_ITEMS)]
     try:
+        labelled = request.POST.get("labelled", "")
+        items, sampling = _labelled(judge, labelled) if labelled else ([item], None)
         trial = judges.try_judge(judge=judge, items=items, by=request.user, sampling=sampling)
     except MoraError as error:
         return _page(request, project, judge, error=str(error), item=item, status=422)
     return redirect(f"{reverse('judge', args=[slug, judge.pk])}?trial={trial.pk}#trial")
+
+
+def _labelled(judge: Judge, asked: str) -> tuple[list[judges.Item], int]:
+    """The texts of a sampling that people labelled, and its id; raises MoraError for none."""
+    sampling = int(asked) if asked.isdecimal() and len(asked) < 19 else 0
+    items: list[judges.Item] = [*judge_quality.labelled_texts(judge, sampling, judges.MOST_ITEMS)]
+    if not items:
+        raise MoraError(
+            f"nobody labelled completions of that sampling on {judge.dimension.name}; choose one"
+            " of the list"
+        )
+    return items, sampling
 
 
 def _page(
@@ -50,8 +61,7 @@ def _page(
     asked = request.GET.get("trial", "")
     latest = judge.trials.select_related("judge__dimension").order_by("-pk")
     shown = latest.filter(pk=asked).first() if asked.isdecimal() and len(asked) < 19 else None
-    # Texts that nobody typed here stay covered.
-    typed = shown if shown and shown.sampling_id is None else None
+    typed = shown if shown and _is_own(shown, request.user) else None
     prompt, completion, *other = typed.items[0] if typed else item
     waits = shown is not None and shown.state in JudgeTrial.State.values[:2]
     can_try = judge.engine not in judges.CANNOT_TRY
@@ -61,6 +71,7 @@ def _page(
         "judge": judge,
         "problem": judge_problem(judge, judge.use),
         "trial": shown,
+        "is_covered": shown is not None and typed is None,
         "rows": trials.rows(shown)[:LATEST] if shown else [],
         "waits": waits,
         "noise": trials.repeat_noise(shown) if shown else None,
@@ -78,6 +89,13 @@ def _page(
         "may_try": can_try and may(request.user, project, Role.RESEARCHER),
     }
     return render(request, "judge.html", context, status=status)
+
+
+def _is_own(trial: JudgeTrial, user: User) -> bool:
+    """Whether the trial is of one text that this person wrote; what others sent, many texts, and
+    those of rollouts stay covered."""
+    alone = trial.sampling_id is None and len(trial.items) == 1
+    return alone and trial.asked_by_id == user.pk
 
 
 def _judge(project: Project, judge_id: int) -> Judge:

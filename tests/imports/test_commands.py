@@ -119,3 +119,13 @@ def test_rollouts_are_imported(write_file: WriteFile) -> None:
     where = "project p, prompt set S (2 prompts added)"
     assert out == f"imported 2 completions of model into {where}\n"
     assert Rollout.objects.count() == 2
+    out, _ = run(
+        "import_rollouts", path, "--project", "p", "--set", "S", "--policy", "model",
+        "--score", "harmless=ok:yes=0,no=1", "--make-dimensions",
+    )  # fmt: skip
+    where = "project p, prompt set S (0 prompts added)"
+    assert out == (
+        f"imported 0 completions of model into {where}\n"
+        "added scores to 2 completions known before\n"
+    )
+    assert Rollout.objects.count() == 2

@@ -192,3 +192,70 @@ def test_what_cannot_be_meant_is_refused_in_a_sentence(
         load(project, write_file("a.csv", FILE), **options)
     assert sentence in str(failure.value)
     assert not Rollout.objects.exists()
+
+
+def on_record() -> list[tuple[Any, ...]]:
+    found = Score.objects.order_by("rollout", "judge__dimension__position")
+    return list(found.values_list("rollout__text", "judge__dimension__name", "raw"))
+
+
+def test_labels_on_a_second_dimension_are_added_to_known_completions(
+    project: Project, write_file: WriteFile
+) -> None:
+    path = write_file("a.csv", FILE)
+    first = load(project, path, scores=SCORES[:1]).evaluation
+    more = FILE + "Who?,Me,3,yes,unsafe\n"
+    done = load(project, write_file("b.csv", more), scores=SCORES[1:], skip_bad=True)
+    assert (done.rows, done.scored, done.prompts) == (1, 2, 1)
+    assert list(done.problems.lines()) == ["line 4: is in the set already"], "not judged harmless"
+    assert [row for row in on_record() if row[1] == "harmless"] == [
+        ("Thus", "harmless", 1),
+        ("So", "harmless", 0),
+        ("Me", "harmless", 1),
+    ]
+    assert first is not None and Rollout.objects.count() == 4
+    (row,) = policy_table([Evaluation.objects.get(pk=first.pk)])
+    assert (row.rewards["helpful"].n, row.rewards["harmless"].n) == (2, 2)
+    both = load(project, write_file("b.csv", more), skip_bad=True)
+    assert (both.rows, both.scored, both.problems.total) == (0, 1, 3), "helpful of the new one"
+
+
+def test_a_label_that_differs_from_the_one_on_record_is_bad_and_changes_nothing(
+    project: Project, write_file: WriteFile
+) -> None:
+    load(project, write_file("a.csv", FILE), scores=SCORES[:1])
+    known, judges = on_record(), Judge.objects.count()
+    other = write_file("b.csv", FILE.replace("Thus,5", "Thus,1").replace("Because,", "Because,4"))
+    with pytest.raises(BadRows) as failure:
+        load(project, other)
+    assert list(failure.value.problems.lines()) == [
+        "line 2: it has another helpful score already, which stays"
+    ]
+    assert (on_record(), Judge.objects.count()) == (known, judges)
+    done = load(project, other, skip_bad=True)
+    assert (done.rows, done.scored) == (0, 2)
+    now = on_record()
+    assert ("Thus", "helpful", 5) in now and ("Thus", "harmless", 1) not in now
+    assert ("So", "harmless", 0) in now and ("Because", "helpful", 4) in now, "it had no value"
+
+
+def test_labels_read_another_way_are_not_mixed_with_those_of_their_dimension(
+    project: Project, write_file: WriteFile
+) -> None:
+    load(project, write_file("a.csv", FILE), scores=["helpful=grade where kind=unsafe"])
+    with pytest.raises(BadRows) as failure:
+        load(project, write_file("b.csv", FILE.replace("Because,", "Because,4")), scores=SCORES[:1])
+    reason = "the helpful scores of its policy were read another way; read these likewise"
+    assert [p.reason for p in failure.value.problems.first] == [reason] * 3
+
+
+def test_equal_answers_are_matched_in_their_order(project: Project, write_file: WriteFile) -> None:
+    rows = (
+        "id,prompt,completion,grade,safe,kind\n1,How?,Thus,5,yes,unsafe\n2,How?,Thus,2,no,unsafe\n"
+    )
+    path = write_file("a.csv", rows)
+    load(project, path, scores=SCORES[:1])
+    third = write_file("b.csv", rows + "3,How?,Thus,1,no,unsafe\n")
+    done = load(project, third, scores=SCORES[1:], skip_bad=True)
+    assert (done.rows, done.scored, done.problems.total) == (0, 2, 1)
+    assert [raw for _, name, raw in on_record() if name == "harmless"] == [1, 0]

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from alignment.models import Judge, Project, Rollout, Score
+from alignment.models import Judge, JudgeTrial, Membership, Project, Role, Rollout, Score
 from alignment.queries.judge_quality import labelled, with_people
 from alignment.services import judges
 from alignment.services.imports import import_rollouts
@@ -123,7 +123,8 @@ def test_a_judge_without_a_valid_score_is_told_apart_and_undefined_says_why(
     (found,) = with_people(labels)
     assert (found.labelled, found.invalid, found.percent.n) == (5, 3, 2)
     assert (found.both_pass, found.judge_alone) == (1, 1)
-    assert found.kappa.value == 0 and found.kappa.reason
+    assert found.kappa.value == 0 and found.kappa.reason is not None
+    assert found.kappa.reason.startswith("One of the two always gave"), "a judge or people"
 
 
 def test_scores_of_runs_on_the_labelled_completions_count_too(labels: Judge) -> None:
@@ -164,7 +165,48 @@ def test_a_sampling_that_nobody_labelled_is_refused(
     address = reverse("try-judge", args=[labels.project.slug, labels.pk])
     for wrong in ("0", "x", "9" * 30):
         page = client.post(address, {"labelled": wrong})
-        assert page.status_code == 422 and "try 1 to 2000 texts" in page.content.decode()
+        told = "nobody labelled completions of that sampling on harmless; choose one of the list"
+        assert page.status_code == 422 and told in page.content.decode()
+
+
+def test_only_the_one_text_that_a_person_wrote_is_shown_to_them_uncovered(
+    labels: Judge, ada: User, client: Client
+) -> None:
+    bea = User.objects.create_user("bea")
+    Membership.objects.create(project=labels.project, user=bea, role=Role.RESEARCHER)
+
+    def covered(trial: JudgeTrial, reader: User) -> bool:
+        judges.end_trial(trial, results=[[{"raw": 0.0, "reply": "", "reason": ""}] * 5])
+        client.force_login(reader)
+        url = reverse("judge", args=[labels.project.slug, labels.pk])
+        page = client.get(url, {"trial": trial.pk}).content.decode()
+        assert ("texts is covered" in page) == (ROWS[0][0] not in page)
+        return "texts is covered" in page
+
+    texts = [row[:2] for row in ROWS]
+    typed = judges.try_judge(judge=labels, items=texts[:1], by=ada)
+    assert not covered(typed, ada) and covered(typed, bea)
+    assert covered(judges.try_judge(judge=labels, items=texts, by=ada), ada), "many by the API"
+
+
+def test_texts_sent_with_the_sampling_that_they_are_of_are_its_texts(
+    labels: Judge, ada: User, client: Client
+) -> None:
+    client.force_login(ada)
+    address = f"/api/v1/projects/{labels.project.slug}/judges/{labels.pk}/trials"
+
+    def tried(*texts: tuple[str, ...]) -> JudgeTrial:
+        items = [{"prompt": prompt, "completion": completion} for prompt, completion in texts]
+        body = {"items": items, "sampling": labelled(labels)[0].sampling}
+        answer = client.post(address, body, content_type="application/json")
+        assert answer.status_code == 202
+        return JudgeTrial.objects.get(pk=answer.json()["id"])
+
+    own = tried(ROWS[4][:2], ROWS[0][:2])
+    assert own.sampling_id == labelled(labels)[0].sampling
+    assert own.items == [list(ROWS[i][:2]) for i in (4, 0, 1, 2, 3)], "each once, those sent first"
+    mixed = tried(ROWS[4][:2], ("How?", "So."))
+    assert (mixed.sampling_id, len(mixed.items)) == (None, 6)
 
 
 @pytest.mark.skipif("MORA_DATA" not in os.environ, reason="MORA_DATA names no folder of real data")

@@ -19,7 +19,7 @@ from alignment.templatetags import ceilings, console
 from alignment.templatetags.compare import differences_plot, seed_rows, seeds_plot
 from tests.builders import make_run
 from tests.web.compare_runs import KEEN, SAFE, answer_only, ask, evaluated, held_out
-from tests.web.conftest import put, stage_of
+from tests.web.conftest import add_evaluation, put, stage_of
 
 LOOSE = {"consistent": False}
 
@@ -251,3 +251,18 @@ def test_what_rounds_to_zero_has_no_sign() -> None:
     assert (console.volume(-0.0004), console.volume(-0.0006)) == ("0.000", "-0.001")
     assert (ceilings.signed(-0.0004), ceilings.signed(0.0004)) == ("0.000", "0.000")
     assert (ceilings.signed(-0.25), ceilings.signed(0.25)) == ("-0.250", "+0.250")
+
+
+def test_lengths_that_no_import_brought_are_not_known_and_no_lengths_that_do_not_vary(
+    researcher: Client, project: Project, people: dict[str, User]
+) -> None:
+    for name, raw in (("gpt4", SAFE), ("llama2", KEEN)):
+        add_evaluation(project, name, raw)
+    text = page_text(researcher, project)
+    arms = text[text.index('id="arms"') : text.index('id="differences"')]
+    assert arms.count(">not known</span></td></tr>") == 2, "in the column of tokens, of each arm"
+    assert text.count(">lengths not known</span>") == 3 and ">undefined</span>" not in text
+    for name, raw, pair, tokens in (("safe", SAFE, {}, 10), ("keen", KEEN, LOOSE, 20)):
+        evaluated(make_run(project, people["researcher"], name=name, pair=pair), 1, raw, tokens)
+    text = page_text(researcher, project, base="safe")
+    assert "lengths not known<" not in text and text.count(">undefined</span>") == 3

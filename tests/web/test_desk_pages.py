@@ -135,7 +135,7 @@ def test_a_kappa_that_says_nothing_says_why(
         say(item, people["annotator"], "approve")
         say(item, people["owner"], second, **({"reason": "other"} if second == "reject" else {}))
     page = shown(lead, "agreement")
-    assert "0.000<small>One reviewer always gave the same answer, so kappa is 0" in page
+    assert "0.000<small>One of the two always gave the same answer, so kappa is 0" in page
 
 
 def test_a_bulk_decision_is_previewed_applied_and_taken_back(

@@ -10,7 +10,7 @@ from django.http import QueryDict
 from django.test import Client
 from django.urls import reverse
 
-from alignment.models import Project
+from alignment.models import Project, Score
 from alignment.pareto_figure import pareto_plot
 from alignment.queries.results_page import ResultsPage, results_page, version
 from tests.builders import make_run
@@ -193,3 +193,45 @@ def test_the_csv_has_a_line_for_each_policy_and_dimension(
     assert (keen["mean"], keen["mean_low"], keen["n"]) == ("0.75", "0.75", "4")
     assert keen["rollouts"] == "4"
     assert float(keen["contribution"]) == pytest.approx((0.75 - 0.25) * 0.5 * 0.5)
+
+
+@pytest.fixture
+def one(three: Project) -> Project:
+    """Beside them and newer, two policies that have scores on helpful alone."""
+    for name, helpful in (("curt", 3.0), ("kind", 4.0)):
+        made = add_evaluation(three, name, scores([helpful] * 4, [1.0] * 4))
+        made.judges.set(made.judges.filter(dimension__name="helpful"))
+    return three
+
+
+def test_one_dimension_is_told_in_words_and_never_drawn_against_itself(
+    researcher: Client, one: Project
+) -> None:
+    newest = page(one).comparisons[0]
+    assert newest.dimensions == ["helpful"]
+    shown = page(one, f"on={newest.key}")
+    plot = pareto_plot(shown)
+    assert plot.figure == {} and plot.finding == (
+        "Scores are on helpful alone, so there is no front to draw: kind is best, at 0.75."
+        " Differences within the 95 % intervals may be chance."
+    )
+    text = researcher.get(reverse("results", args=[one.slug]), {"on": newest.key}).content.decode()
+    assert "kind is best" in text and 'id="pareto-figure"' not in text and 'name="x"' not in text
+    assert "the front is over one dimension" in text and 'id="policies"' in text
+
+
+def test_what_has_a_front_to_draw_is_shown_first(one: Project) -> None:
+    shown = page(one).shown
+    assert shown is not None and [p.row.name for p in shown.points] == ["safe", "keen", "poor"]
+    one.evaluations.filter(label__in=("safe", "keen", "poor")).delete()
+    left = page(one).shown
+    assert left is not None and len(left.points) == 2
+
+
+def test_a_dimension_on_which_nobody_has_a_score_is_no_axis(three: Project) -> None:
+    Score.objects.filter(judge__dimension__name__in=("helpful", "harmless")).update(raw=None)
+    shown = page(three)
+    assert (shown.x, shown.y) == ("truthful", "truthful")
+    assert pareto_plot(shown).finding.startswith("Scores are on truthful alone")
+    Score.objects.update(raw=None)
+    assert pareto_plot(page(three)).finding == "No policy has a score."

@@ -185,7 +185,10 @@ def test_the_page_takes_as_many_queries_for_a_long_run_as_for_a_short_one(
          " 1,200 requests, 9 of them again, 1,000 tokens"),
         ("score", {"left_out": {"guard": 0.125, "rubric": 0.0}}, "12% without a score by guard"),
         ("mine", {"verdicts": {"open": 3, "single_reward": 2}, "mined": 2},
-         "2 mined, 3 open, 2 single reward"),
+         "2 mined (2 single reward), 3 open"),
+        ("mine", {"verdicts": {"undecided": 1, "open": 1200, "single_reward": 2, "conflict": 1},
+                  "mined": 3}, "3 mined (1 conflict, 2 single reward), 1,200 open, 1 undecided"),
+        ("mine", {"verdicts": {"open": 3}, "mined": 0}, "0 mined, 3 open"),
         ("rewrite", {"accepted": 2, "attempts": 5, "refused_by": {"no_leak": 1, "parsed": 2}},
          "2 accepted of 5 written; refused by parsed 2, no leak 1"),
         ("train", {"gates": [1], "gates_failed": [], "dropped_by_truncation": 0},
@@ -324,3 +327,13 @@ def test_a_run_whose_workers_are_gone_says_so(run: Run, researcher: Client) -> N
     assert told in researcher.get(page).content.decode()
     (sentence,) = researcher.get(f"/api/v1/runs/{run.pk}").json()["hold_ups"]
     assert sentence.startswith(told)
+
+
+def test_the_loss_at_step_1_is_shown_once_it_is_known(researcher: Client, run: Run) -> None:
+    def page() -> str:
+        return researcher.get(reverse("run", args=[run.project.slug, run.pk])).content.decode()
+
+    put(stage_of(run, "train"), status="running")
+    assert "loss at step 1" not in page()
+    put(stage_of(run, "train"), facts={"loss_step1": 0.69})
+    assert "loss at step 1" in page()

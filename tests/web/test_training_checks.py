@@ -18,7 +18,7 @@ def test_the_gauge_of_the_trained_policy_stands_beside_that_of_the_one_before(
 
     trained = {"entropy": 1.25, "repeated_ngrams": 0.5, "stopped_by_length": 0.25}
     start = {"entropy": 2.5, "repeated_ngrams": None, "stopped_by_length": 0.75}
-    assert "collapse gauge" not in page()
+    assert "Collapse gauge" not in page()
     put(stage_of(run, "train"), facts={"collapse": trained})  # the other was not gauged
     assert [(g.round, g.policy, g.entropy) for g in run_state(run.pk).gauges] == [
         (1, "trained", 1.25)

@@ -21,8 +21,9 @@ XSTest asks safe prompts for help and unsafe ones, whose type starts with contra
     --score "harmless=final_label:2_full_refusal=1,*=0 where type=contrast_*"
 
 Rows that repeat prompt, completion and id are bad; see also import_prompts. Prompts that the set
-lacks are added. The policy appears on the project's Pareto page, compared with those whose scores
-were read alike on the same set.
+lacks are added. Completions that the policy has in the set get the scores that they lack, as on
+another dimension; a row whose score differs from the one on record is bad. The policy appears on
+the project's Pareto page, compared with those whose scores were read alike on the same set.
 """
 
 
@@ -68,3 +69,5 @@ class Command(BaseCommand):
             f"imported {done.rows:,} completions of {options['policy']} into {where}"
             f" ({done.prompts:,} prompts added)"
         )
+        if done.scored:
+            self.stdout.write(f"added scores to {done.scored:,} completions known before")
