@@ -16,8 +16,9 @@ from alignment.queries.results_page import ResultsPage
 def pareto_plot(page: ResultsPage) -> Plot:
     """The shown policies on two dimensions, mean rewards with 95 % intervals, and their front.
 
-    The front is of these two dimensions; a run's policies share a colour, and a thin line
-    joins them in the order of its rounds. One dimension alone has no front: its words stand for it.
+    The front is of these two dimensions; a run's policies share a colour, and a thin line joins
+    them, and the start policy that it may share with others, in the order of its rounds. One
+    dimension alone has no front: its words stand for it.
     """
     if page.x == page.y:
         return Plot(figure={}, finding=_of_one(page))
@@ -65,14 +66,15 @@ FRONT_WIDTH = 0.05  # of the word at the line's end, as a share of the plot
 
 @dataclass(frozen=True, kw_only=True)
 class _Placed:
-    """A point on the chosen axes. evaluation: its id; arm: points of one share a colour, a run's
-    do; address: of its run's page."""
+    """A point on the chosen axes. evaluation: id of the first; arm: points of one share a colour,
+    a run's do; rounds: by run the first after which it evaluated this policy; address: of the run's
+    page, where it is of one."""
 
     evaluation: int
     name: str
     address: str | None
     arm: str
-    round: int
+    rounds: dict[int, int]
     x: float
     y: float
     x_ci: Interval
@@ -88,13 +90,17 @@ def _place(point: Point, page: ResultsPage) -> _Placed | None:
     x, y = point.row.rewards[page.x], point.row.rewards[page.y]
     if x.mean is None or y.mean is None:
         return None
-    stage = point.row.evaluation.stage
+    stages = [e.stage for e in point.row.evaluations if e.stage]
+    rounds: dict[int, int] = {}
+    for stage in stages:
+        rounds[stage.run_id] = min(stage.round, rounds.get(stage.run_id, stage.round))
+    run = next(iter(rounds)) if len(rounds) == 1 else None
     return _Placed(
         evaluation=point.row.evaluation.pk,
         name=point.row.name,
-        address=reverse("run", args=[page.project.slug, stage.run_id]) if stage else None,
-        arm=f"run {stage.run_id}" if stage else point.row.name,
-        round=stage.round if stage else 0,
+        address=reverse("run", args=[page.project.slug, run]) if run else None,
+        arm=f"run {run}" if run else f"policy {point.row.evaluation.policy_id}",
+        rounds=rounds,
         x=x.mean,
         y=y.mean,
         x_ci=x.mean_ci or (x.mean, x.mean),
@@ -137,15 +143,16 @@ def _front_label(front: Sequence[_Placed]) -> dict[str, Any]:
 
 
 def _paths(points: Sequence[_Placed]) -> Iterable[dict[str, Any]]:
-    for colour, own in _by_arm(points):
-        if own[0].address and len(own) > 1:
-            steps = sorted(own, key=lambda p: p.round)
+    colours = {p.evaluation: colour for colour, own in _by_arm(points) for p in own}
+    for run in dict.fromkeys(run for p in points for run in p.rounds):
+        steps = sorted((p for p in points if run in p.rounds), key=lambda p: p.rounds[run])
+        if len(steps) > 1:
             yield {
                 "type": "scatter",
                 "mode": "lines",
                 "x": [p.x for p in steps],
                 "y": [p.y for p in steps],
-                "line": {"color": colour, "width": 1},
+                "line": {"color": colours[steps[-1].evaluation], "width": 1},
                 "opacity": 0.45,
                 "hoverinfo": "skip",
             }
@@ -204,7 +211,7 @@ def _by_arm(points: Sequence[_Placed]) -> list[tuple[str, list[_Placed]]]:
 
 
 def _shape(point: _Placed) -> str:
-    return list(SHAPES)[point.round % len(SHAPES)]
+    return list(SHAPES)[min(point.rounds.values(), default=0) % len(SHAPES)]
 
 
 def _bars(colour: str, values: list[float], ends: list[Interval]) -> dict[str, Any]:

@@ -104,5 +104,5 @@ def list_evaluations(
 
 @router.get("/projects/{slug}/pareto", response=ParetoOut)
 def get_pareto(request: Request, slug: Slug) -> dict[str, Any]:
-    """The latest evaluations, 200 at most, as points with front and contributions."""
+    """The policies of the latest 200 evaluations as points with front and contributions."""
     return {"points": [point_out(point) for point in pareto(project_for(request.auth, slug))]}

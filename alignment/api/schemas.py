@@ -127,9 +127,12 @@ class EvaluationOut(Schema):
 
 
 class PointOut(EvaluationOut):
-    """`on_front`: no policy that it may be compared with dominates it; `contribution`: the
-    hypervolume lost without it. Both are null where a dimension has no mean."""
+    """A policy over all its `evaluations` by the same judges on the same prompts, sampled with the
+    same settings; `id`, `run`, `stage` and `created_at` are those of the first. `on_front`: no
+    policy that it may be compared with dominates it; `contribution`: the hypervolume lost without
+    it. Both are null where a dimension has no mean."""
 
+    evaluations: list[int]
     on_front: bool | None
     contribution: float | None
 
@@ -245,4 +248,5 @@ def evaluation_out(row: PolicyRow) -> dict[str, Any]:
 def point_out(point: Point) -> dict[str, Any]:
     """The fields of PointOut."""
     front = {"on_front": point.on_front, "contribution": point.contribution}
-    return {**evaluation_out(point.row), **front}
+    pooled = [evaluation.pk for evaluation in point.row.evaluations]
+    return {**evaluation_out(point.row), "evaluations": pooled, **front}

@@ -6,12 +6,12 @@ rollouts on every side.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
-from alignment.method.records import Bools, Ints, PromptScores
+from alignment.method.records import Ints, PromptScores
 from alignment.method.resampling import Estimate, clustered_means, parent_means
 from alignment.method.set_ceiling import (
     GradeShares,
@@ -158,13 +158,7 @@ def _levels(scores: SampledScores, bars: int, graded: bool) -> list[Level]:
 
 def only(scores: SampledScores, parents: Sequence[int] | Ints) -> SampledScores:
     """The rollouts of these parents."""
-    return _cut(scores, np.isin(scores.parent, parents))
-
-
-def _cut(scores: SampledScores, kept: Bools) -> SampledScores:
-    """The rollouts kept; what was asked of the judges stays that of all."""
-    columns = ("raw", "parent", "prompt", "index", "cut", "tokens", "refused")
-    return replace(scores, **{name: getattr(scores, name)[kept] for name in columns})
+    return scores.rows(np.isin(scores.parent, parents))
 
 
 @lru_cache(maxsize=32)
@@ -175,4 +169,4 @@ def scores_of(sampling_id: int, judges: Key, kind: str) -> SampledScores:
         return sampled_scores(sampling_id, found, [judge.version for judge in found])
     scores = scores_of(sampling_id, judges, "")
     prompts = Prompt.objects.filter(pk__in=np.unique(scores.prompt).tolist(), kind=kind)
-    return _cut(scores, np.isin(scores.prompt, list(prompts.values_list("pk", flat=True))))
+    return scores.rows(np.isin(scores.prompt, list(prompts.values_list("pk", flat=True))))

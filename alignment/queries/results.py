@@ -15,12 +15,13 @@ from django.db.models import Q, QuerySet
 from alignment.method import pareto as fronts
 from alignment.method.resampling import Estimate, clustered_means, parent_means
 from alignment.method.statistics import policy_summary, rate_of
-from alignment.models import Evaluation, Project, Status
+from alignment.models import Evaluation, Project, Run, Status
 from alignment.queries.asked import Asked, prompts_asked
-from alignment.queries.scores import Judged, evaluation_scores, judged_by
+from alignment.queries.scores import Judged, evaluation_scores, judged_by, pooled_scores
 
 SEED = 0
-MOST_POINTS = 200
+MOST_EVALUATIONS = 200
+SETTINGS = ("temperature", "top_p", "max_new_tokens")
 Interval = tuple[float, float]
 
 
@@ -40,17 +41,18 @@ class Figures:
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyRow:
-    """One evaluation's line of the policy table.
+    """A line of the policy table: one evaluation, or all alike ones of a policy.
 
-    rewards: by dimension, in the project's order. joint_pass_rate: over the rollouts valid on
-    every dimension, None without any. hypervolume: of the mean reward vector against 0. prompts,
-    rollouts: how many. invalid_share: of all scores asked for; cut_share: of rollouts stopped by
-    length; refusal_rate: of completions that decline, None where nobody looked. prompt_sets: ids of
-    the sets that the prompts are from. comparison: equal for evaluations that were asked the same
-    prompts and judged by the same versions of the same judges, which alone may be compared.
+    evaluations: oldest first. rewards: by dimension, in the project's order. joint_pass_rate: over
+    the rollouts valid on every dimension, None without any. hypervolume: of the mean reward vector
+    against 0. prompts, rollouts: how many. invalid_share: of all scores asked for; cut_share: of
+    rollouts stopped by length; refusal_rate: of completions that decline, None where nobody looked.
+    prompt_sets: ids of the sets that the prompts are from. comparison: equal for evaluations that
+    were asked the same prompts and judged by the same versions of the same judges, which alone may
+    be compared.
     """
 
-    evaluation: Evaluation
+    evaluations: tuple[Evaluation, ...]
     name: str
     rewards: dict[str, Figures]
     joint_pass_rate: float | None
@@ -64,6 +66,22 @@ class PolicyRow:
     refusal_rate_ci: Interval | None
     prompt_sets: tuple[int, ...]
     comparison: tuple[Judged, Asked]
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """The first one, which names the line in addresses."""
+        return self.evaluations[0]
+
+    @property
+    def runs(self) -> list[Run]:
+        """Those that evaluated it."""
+        return list(dict.fromkeys(e.stage.run for e in self.evaluations if e.stage))
+
+    @property
+    def reused_by(self) -> list[Run]:
+        """Those that have an evaluation of it from another run."""
+        found = (s.run for e in self.evaluations if e.stage for s in e.stage.reused_by.all())
+        return list(dict.fromkeys(found))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,18 +100,59 @@ class Point:
 def policy_table(evaluations: Iterable[Evaluation]) -> list[PolicyRow]:
     """The figures of each evaluation, in the order given."""
     every = list(evaluations)
+    compared = _compared(every)
+    return [_policy_row([e], e.label, compared[e.pk]) for e in every]
+
+
+def pooled_table(evaluations: Iterable[Evaluation]) -> list[PolicyRow]:
+    """The figures of each policy, by its first evaluation: over all rollouts of the evaluations
+    that asked it the same prompts with the same settings and had the same judges.
+
+    Runs from one start policy each sample it anew; as points of their own these would be on both
+    sides of a front, and the luckiest on it.
+    """
+    every = list(evaluations)
+    compared = _compared(every)
+    groups: dict[tuple[int, tuple[Judged, Asked]], dict[str, list[Evaluation]]] = {}
+    for e in every:
+        policy = groups.setdefault((e.policy_id, compared[e.pk]), {})
+        policy.setdefault(_settings(e), []).append(e)
+    rows = [
+        _policy_row(own, _name(own, settings if len(policy) > 1 else ""), comparison)
+        for (_, comparison), policy in groups.items()
+        for settings, own in policy.items()
+    ]
+    return sorted(rows, key=lambda row: every.index(row.evaluation))
+
+
+def _compared(every: list[Evaluation]) -> dict[int, tuple[Judged, Asked]]:
     judged, asked = judged_by(every), prompts_asked(every)
-    return [_policy_row(e, (judged[e.pk], asked[e.pk])) for e in every]
+    return {e.pk: (judged[e.pk], asked[e.pk]) for e in every}
+
+
+def _settings(evaluation: Evaluation) -> str:
+    """What shaped the completions beside the policy and the prompt; empty for imported ones."""
+    params = evaluation.sampling.params
+    return ", ".join(f"{name} {params[name]}" for name in SETTINGS if name in params)
+
+
+def _name(own: list[Evaluation], settings: str) -> str:
+    """One evaluation goes by its label, several by their policy, with the settings where others of
+    it had other ones."""
+    if len(own) == 1:
+        return own[0].label
+    return f"{own[0].policy.name} ({settings})" if settings else own[0].policy.name
 
 
 def pareto(project: Project) -> list[Point]:
-    """A project's latest evaluations as points, oldest first, with front and contributions.
+    """The policies of a project's latest evaluations as points, oldest first, with front and
+    contributions.
 
     Fronts are taken among evaluations that were asked the same prompts and judged by the same
     versions of the same judges.
     """
-    latest = finished_evaluations(project).order_by("-pk")[:MOST_POINTS]
-    table = policy_table(reversed(latest))
+    latest = finished_evaluations(project).order_by("-pk")[:MOST_EVALUATIONS]
+    table = pooled_table(reversed(latest))
     placed = {point.row.evaluation.pk: point for point in _placed(table)}
     return [
         placed.get(row.evaluation.pk) or Point(row=row, on_front=None, contribution=None)
@@ -105,7 +164,9 @@ def finished_evaluations(project: Project) -> "QuerySet[Evaluation]":
     """The project's evaluations whose scores are complete: imported, or of a finished stage."""
     complete = Q(stage=None) | Q(stage__status=Status.SUCCEEDED)
     found = project.evaluations.filter(complete)
-    return found.select_related("policy", "stage__run").prefetch_related("judges__dimension")
+    return found.select_related("policy", "sampling", "stage__run").prefetch_related(
+        "judges__dimension"
+    )
 
 
 def summary_json(row: PolicyRow) -> dict[str, Any]:
@@ -128,8 +189,8 @@ def summary_json(row: PolicyRow) -> dict[str, Any]:
     }
 
 
-def _policy_row(evaluation: Evaluation, comparison: tuple[Judged, Asked]) -> PolicyRow:
-    scores = evaluation_scores(evaluation)
+def _policy_row(own: list[Evaluation], name: str, comparison: tuple[Judged, Asked]) -> PolicyRow:
+    scores = pooled_scores([evaluation_scores(e) for e in own])
     summary = policy_summary(scores.dims, scores.raw, scores.parent, seed=SEED)
     means = [estimate.value for estimate in summary.rewards]
     refusals = parent_means(scores.refused[:, None], scores.parent)
@@ -138,8 +199,8 @@ def _policy_row(evaluation: Evaluation, comparison: tuple[Judged, Asked]) -> Pol
     valid = np.isfinite(scores.raw).sum(axis=0)
     known = [mean for mean in means if mean is not None]
     return PolicyRow(
-        evaluation=evaluation,
-        name=evaluation.label,
+        evaluations=tuple(own),
+        name=name,
         rewards={
             d.name: _figures(
                 summary.rewards[k], summary.pass_rates[k], int(valid[k]), int(scores.invalid[k])
@@ -155,7 +216,7 @@ def _policy_row(evaluation: Evaluation, comparison: tuple[Judged, Asked]) -> Pol
         cut_share=_share(int(scores.cut.sum()), len(scores.cut)),
         refusal_rate=refused.value,
         refusal_rate_ci=_interval(refused),
-        prompt_sets=scores.prompt_sets,
+        prompt_sets=tuple(int(i) for i in np.unique(scores.prompt_set)),
         comparison=comparison,
     )
 

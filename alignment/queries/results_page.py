@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from django.db.models import Count, Max, prefetch_related_objects
 
-from alignment.models import Project, PromptSet
+from alignment.models import Evaluation, Project, PromptSet
 from alignment.queries import results
 from alignment.queries.asked import Asked
 from alignment.queries.results import Point
@@ -28,6 +28,10 @@ class Comparison:
     prompts: int
     judges: str
     points: list[Point]
+
+    @property
+    def evaluations(self) -> list[Evaluation]:
+        return [e for point in self.points for e in point.row.evaluations]
 
     @property
     def dimensions(self) -> list[str]:
@@ -69,8 +73,7 @@ def results_page(project: Project, asked: Mapping[str, str]) -> ResultsPage:
     usual = next(drawn, comparisons[0] if comparisons else None)
     shown = next((c for c in comparisons if c.key == asked.get("on")), usual)
     names = shown.measured if shown else []
-    own = [point.row.evaluation for point in shown.points] if shown else []
-    prefetch_related_objects(own, "stage__reused_by__run")
+    prefetch_related_objects(shown.evaluations if shown else [], "stage__reused_by__run")
     x = asked.get("x", "")
     x = x if x in names else next(iter(names), "")
     y = asked.get("y", "")
@@ -85,7 +88,7 @@ def version(project: Project) -> tuple[int | None, int]:
 
 
 def _comparisons(project: Project) -> list[Comparison]:
-    """Comparisons with their points oldest first; the one with the newest point comes first."""
+    """Comparisons with their points oldest first; that of the newest evaluation comes first."""
     groups: dict[tuple[Judged, Asked], list[Point]] = {}
     for point in results.pareto(project):
         groups.setdefault(point.row.comparison, []).append(point)
@@ -100,7 +103,7 @@ def _comparisons(project: Project) -> list[Comparison]:
         )
         for (judged, asked), points in groups.items()
     ]
-    return sorted(found, key=lambda c: -c.points[-1].row.evaluation.pk)
+    return sorted(found, key=lambda c: -max(e.pk for e in c.evaluations))
 
 
 def _title(points: Sequence[Point], sets: Mapping[int, str]) -> str:

@@ -5,7 +5,7 @@ takes five times as long. What the numbers mean (means, intervals, fronts) is in
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -22,26 +22,46 @@ Judged = tuple[tuple[int, int], ...]  # judges by id, each with the version that
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SampledScores:
-    """What judges, one a dimension, said of the R rollouts of a sampling on K dimensions.
+    """What judges, one a dimension, said of R rollouts on K dimensions.
 
-    raw (R, K): NaN where there is no valid score; parent, prompt (R,): keys of the parent prompt
-    (the same in every database) and ids of the prompt; index (R,): the rollout's within its
-    prompt; cut (R,): stopped by length; tokens, refused (R,): length of the completion and
-    whether it declines, NaN where not known; asked, invalid (K,): scores asked of the judge, and
-    those of them that it could not give; prompt_sets: ids of the sets that the prompts are from.
+    raw (R, K): NaN where there is no valid score; asked (R, K): whether the judge was asked for
+    one; parent, prompt, prompt_set (R,): keys of the parent prompt (the same in every database),
+    ids of the prompt and of the set that it is from; index (R,): the rollout's within its prompt;
+    cut (R,): stopped by length; tokens, refused (R,): length of the completion and whether it
+    declines, NaN where not known.
     """
 
     dims: tuple[Dimension, ...]
     raw: Floats
+    asked: Bools
     parent: Ints
     prompt: Ints
+    prompt_set: Ints
     index: Ints
     cut: Bools
     tokens: Floats
     refused: Floats
-    asked: Ints
-    invalid: Ints
-    prompt_sets: tuple[int, ...]
+
+    @property
+    def invalid(self) -> Ints:
+        """By dimension (K,) the scores asked of the judge that it could not give."""
+        found: Ints = (self.asked & ~np.isfinite(self.raw)).sum(axis=0)
+        return found
+
+    def rows(self, kept: Bools) -> "SampledScores":
+        """The rollouts kept (R,)."""
+        return replace(self, **{name: getattr(self, name)[kept] for name in _columns()})
+
+
+def pooled_scores(found: Sequence[SampledScores]) -> SampledScores:
+    """The rollouts of samplings that the same judges scored, together."""
+    every = {name: np.concatenate([getattr(s, name) for s in found]) for name in _columns()}
+    return replace(found[0], **every)
+
+
+def _columns() -> list[str]:
+    """What has a value a rollout."""
+    return [field.name for field in fields(SampledScores) if field.name != "dims"]
 
 
 def judged_by(evaluations: Sequence[Evaluation]) -> dict[int, Judged]:
@@ -93,19 +113,18 @@ def sampled_scores(
         cursor.execute(_ROLLOUTS, [sampling_id])
         columns = map(_column, cursor.fetchone(), _ROLLOUT_TYPES)
     rollout, prompt, prompt_set, parent, index, cut, tokens, refused = columns
-    raw, asked, invalid = _matrix(sampling_id, [judge.pk for judge in judges], versions, rollout)
+    raw, asked = _matrix(sampling_id, [judge.pk for judge in judges], versions, rollout)
     return SampledScores(
         dims=tuple(judge.dimension.record for judge in judges),
         raw=raw,
+        asked=asked,
         parent=parent,
         prompt=prompt,
+        prompt_set=prompt_set,
         index=index,
         cut=cut != 0,
         tokens=_known(tokens),
         refused=_known(refused),
-        asked=asked,
-        invalid=invalid,
-        prompt_sets=tuple(int(i) for i in np.unique(prompt_set)),
     )
 
 
@@ -155,8 +174,8 @@ _SCORE_TYPES = (">i8", ">i8", ">f8", ">i4")
 
 def _matrix(
     sampling_id: int, judges: Sequence[int], versions: Sequence[int], rollout: NDArray[Any]
-) -> tuple[Floats, Ints, Ints]:
-    """Raw scores (R, K), and per judge how many were asked for and how many it could not give.
+) -> tuple[Floats, Bools]:
+    """Raw scores (R, K), and whether they were asked for.
 
     An evaluation's sampling was scored by one version of a judge; a round's may have been scored
     again, by another, in a later run that shares it.
@@ -173,9 +192,9 @@ def _matrix(
     column, row = _positions(of_judge, np.asarray(judges)), _positions(of_rollout, rollout)
     raw = np.full((len(rollout), len(judges)), np.nan)
     raw[row, column] = values
-    asked = np.bincount(column, minlength=len(judges))
-    invalid = np.bincount(column[~np.isfinite(values)], minlength=len(judges))
-    return raw, asked, invalid
+    asked = np.zeros(raw.shape, dtype=bool)
+    asked[row, column] = True
+    return raw, asked
 
 
 def _positions(wanted: NDArray[Any], ids: NDArray[Any]) -> Ints:

@@ -27,7 +27,7 @@ def results_csv(request: Request, slug: str) -> HttpResponse:
     writer = csv.writer(response)
     figures = ("mean", "mean_low", "mean_high", "pass_rate", "pass_rate_low", "pass_rate_high")
     policy = ("joint_pass_rate", "refusal_rate", "hypervolume", "on_front")
-    counts = ("prompts", "rollouts", "contribution")
+    counts = ("prompts", "rollouts", "contribution", "evaluations")
     writer.writerow(["policy", "dimension", *figures, "n", "invalid", *policy, *counts])
     for point in page.shown.points if page.shown else []:
         row = point.row
@@ -35,7 +35,7 @@ def results_csv(request: Request, slug: str) -> HttpResponse:
             means = (f.mean, *(f.mean_ci or ("", "")))
             passes = (f.pass_rate, *(f.pass_rate_ci or ("", "")))
             whole = (row.joint_pass_rate, row.refusal_rate, row.hypervolume, point.on_front)
-            last = (row.prompts, row.rollouts, point.contribution)
+            last = (row.prompts, row.rollouts, point.contribution, len(row.evaluations))
             names = (text_cell(row.name), text_cell(name))
             writer.writerow([*names, *means, *passes, f.n, f.invalid, *whole, *last])
     return response

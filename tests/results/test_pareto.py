@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from alignment.models import Evaluation, Project, Run, Stage, Status
-from alignment.queries.results import pareto
+from alignment.models import Evaluation, Project, Run, Sampling, Stage, Status
+from alignment.queries.results import pareto, policy_table
 from tests.results.conftest import MakeEvaluation
 
 
@@ -62,6 +62,38 @@ def test_policies_judged_by_another_version_of_a_judge_are_not_compared(
     first, second = [p.row.comparison[0] for p in pareto(project)]
     assert [version for _, version in first] == [1, 1]
     assert [version for _, version in second] == [2, 1]
+
+
+def again(first: Evaluation, other: Evaluation, **params: float) -> None:
+    """Makes the other an evaluation of the first's policy."""
+    Evaluation.objects.filter(pk=other.pk).update(policy=first.policy)
+    Sampling.objects.filter(pk=other.sampling_id).update(policy=first.policy, params=params)
+
+
+def test_a_policy_evaluated_again_is_one_point_over_all_its_rollouts(
+    project: Project, make_evaluation: MakeEvaluation
+) -> None:
+    start = make_evaluation("start", [("a", "stop", [5, 0.5]), ("b", "stop", [1, 1])])
+    after = make_evaluation("after", [("a", "stop", [4, 1]), ("b", "stop", [3, 0.5])])
+    lucky = make_evaluation("run 2: start", [("a", "stop", [3, 1]), ("b", "stop", [None, 1])])
+    again(start, lucky)
+    one, other = pareto(project)
+    assert (one.row.name, one.row.evaluations) == ("start", (start, lucky))
+    helpful, harmless = one.row.rewards.values()
+    assert (helpful.mean, helpful.n, helpful.invalid) == ((0.75 + 0) / 2, 3, 1)
+    assert (harmless.mean, one.row.rollouts, one.row.prompts) == ((0.75 + 1) / 2, 4, 2)
+    assert (other.row.evaluations, other.on_front) == ((after,), True)
+    assert [row.name for row in policy_table([start, lucky])] == ["start", "run 2: start"]
+
+
+def test_a_policy_asked_with_other_settings_is_a_point_of_its_own(
+    project: Project, make_evaluation: MakeEvaluation
+) -> None:
+    every = [make_evaluation(f"run {i}: start", [("a", "stop", [5, 1])]) for i in range(4)]
+    for i, one in enumerate(every):
+        again(every[0], one, temperature=float(i > 1), n=i)
+    names = [p.row.name for p in pareto(project)]
+    assert names == ["run 0: start (temperature 0.0)", "run 0: start (temperature 1.0)"]
 
 
 def test_an_unfinished_evaluation_is_not_shown(

@@ -14,7 +14,7 @@ from alignment.models import Project, Score
 from alignment.pareto_figure import pareto_plot
 from alignment.queries.results_page import ResultsPage, results_page, version
 from tests.builders import make_run
-from tests.web.compare_runs import answer_only, held_out
+from tests.web.compare_runs import KEEN, SAFE, answer_only, evaluated, held_out
 from tests.web.conftest import add_evaluation, stage_of
 
 
@@ -119,7 +119,7 @@ def test_another_version_of_a_judge_is_another_comparison_and_named(
     assert "sandbox-helpful-eval (version 2)" in newest.judges
     assert "sandbox-helpful-eval (version 1)" in older.judges and newest.key != older.key
     text = researcher.get(reverse("results", args=[three.slug]), {"on": older.key}).content.decode()
-    assert "by another version of one" in text and "3 evaluations" in text
+    assert "by another version of one" in text and "3 policies on" in text
 
 
 def test_other_prompts_of_one_set_are_another_comparison_and_counted(
@@ -152,6 +152,34 @@ def test_rounds_of_a_run_are_joined_and_lead_to_its_page(
     assert marks["hovertext"] == ["run: after round 1", "run: start"]
     assert marks["customdata"] == [reverse("run", args=[project.slug, run.pk])] * 2
     assert len(set(marks["marker"]["symbol"])) == 2
+
+
+def test_the_start_policy_of_several_runs_is_one_point_on_the_paths_of_all(
+    researcher: Client, project: Project, people: dict[str, User]
+) -> None:
+    for seed, raw in ((1, KEEN), (2, SAFE)):
+        run = make_run(project, people["owner"], name=f"run {seed}", seed=seed)
+        evaluated(run, 0, raw, tokens=5)
+        evaluated(run, 1, scores([3 + seed] * 4, [1] * 4), tokens=5)
+    found = traces(project)
+    marks = [t for t in found if t["mode"] == "markers+text"]
+    assert [t["hovertext"] for t in marks] == [["start"], ["run 1: 1"], ["run 2: 1"]]
+    assert [t["customdata"][0] is None for t in marks] == [True, False, False]
+    paths = [t for t in found if t["mode"] == "lines" and t.get("name") != "front"]
+    start = (0.625 + 0.25) / 2
+    assert [t["x"] for t in paths] == [[start, 0.75], [start, 1.0]]
+    assert [t["line"]["color"] for t in paths] == [t["marker"]["color"] for t in marks[1:]]
+    shown = page(project)
+    assert shown.shown is not None and shown.shown.evaluations[0].label == "run 1: 0"
+    assert pareto_plot(shown).finding.endswith("dominates the other 2. Differences within the 95 %"
+                                               " bars may be chance.")  # fmt: skip
+    text = researcher.get(reverse("results", args=[project.slug])).content.decode()
+    assert "3 policies, evaluated 4 times, on" in text and "2 evaluations by" in text
+    csv_page = researcher.get(reverse("results-csv", args=[project.slug])).content.decode()
+    rows = [r for r in csv.DictReader(io.StringIO(csv_page)) if r["dimension"] == "helpful"]
+    assert [(r["policy"], r["rollouts"], r["evaluations"]) for r in rows] == [
+        ("start", "8", "2"), ("run 1: 1", "4", "1"), ("run 2: 1", "4", "1"),
+    ]  # fmt: skip
 
 
 def test_an_evaluation_that_is_not_finished_is_no_point(
