@@ -252,6 +252,9 @@ def _side_rows(side: Side, shown: Shown) -> Iterator[tuple[Any, ...]]:
         yield "grades", side.name, f"{shown.line} passes", at, grades.pass_rate, grades.prompts
     for found in side.levels:
         yield "levels", side.name, f"{shown.bars} {found.name}", "mean", found.mean, found.n
+    for name, asked, invalid in zip(shown.dimensions, side.asked, side.invalid, strict=True):
+        lost = invalid / asked if asked else None
+        yield "without a score", side.name, name, "all rollouts", lost, asked
     yield "refusals", side.name, "declines", "all rollouts", *_cells(side.refusal_rate)
 
 

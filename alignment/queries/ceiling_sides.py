@@ -33,8 +33,9 @@ SEED = 0
 class Side:
     """One side: what it is, the most rollouts of a prompt, how many prompts have a rollout that is
     valid on every dimension (on each side shown with it), the curves, the grades by N (None: all
-    rollouts), the rewards of the other dimensions at each level, and the share of completions that
-    decline, without a value where nobody looked."""
+    rollouts), the rewards of the other dimensions at each level, the share of completions that
+    decline, without a value where nobody looked, and by dimension the scores asked for and those of
+    them that the judge could not give."""
 
     name: str
     n: int
@@ -43,6 +44,8 @@ class Side:
     grades: list[GradeShares]
     levels: list["Level"]
     refusal_rate: Estimate
+    asked: list[int]
+    invalid: list[int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +83,8 @@ def sides_of(
             grades=_grades(scores, bars, line, graded, kept),
             levels=_levels(scores, bars, graded),
             refusal_rate=_refusal_rate(scores),
+            asked=scores.asked.sum(axis=0).tolist(),
+            invalid=scores.invalid.tolist(),
         )
         for name, scores in named.items()
     ]

@@ -38,6 +38,10 @@ class Figures:
     n: int
     invalid: int
 
+    @property
+    def asked(self) -> int:
+        return self.n + self.invalid
+
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyRow:

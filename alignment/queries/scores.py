@@ -50,12 +50,15 @@ class SampledScores:
 
     def rows(self, kept: Bools) -> "SampledScores":
         """The rollouts kept (R,)."""
-        return replace(self, **{name: getattr(self, name)[kept] for name in _columns()})
+        left: dict[str, Any] = {name: getattr(self, name)[kept] for name in _columns()}
+        return replace(self, **left)
 
 
 def pooled_scores(found: Sequence[SampledScores]) -> SampledScores:
     """The rollouts of samplings that the same judges scored, together."""
-    every = {name: np.concatenate([getattr(s, name) for s in found]) for name in _columns()}
+    every: dict[str, Any] = {
+        name: np.concatenate([getattr(s, name) for s in found]) for name in _columns()
+    }
     return replace(found[0], **every)
 
 

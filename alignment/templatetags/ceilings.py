@@ -10,7 +10,7 @@ from alignment.method.resampling import Estimate
 from alignment.method.set_ceiling import MeanCurve
 from alignment.method.statistics import WinRate
 from alignment.queries.ceiling_page import Shown
-from alignment.queries.ceiling_sides import Level
+from alignment.queries.ceiling_sides import Level, Side
 from alignment.queries.ceilings import BeforeAfter, MiningNumbers, Number
 from alignment.queries.compare_page import ComparePage
 from alignment.queries.compare_tables import Sweep
@@ -111,6 +111,17 @@ def level_rows(shown: Shown) -> list[tuple[str, list[Level]]]:
     return [
         (level.name, [side.levels[i] for side in found]) for i, level in enumerate(found[0].levels)
     ]
+
+
+@register.filter
+def without_score(shown: Shown, side: Side) -> str:
+    """How many of the scores asked for a side lacks, in a sentence; they are in no figure."""
+    lost = [
+        f"{invalid:,} of {asked:,} on {name}"
+        for name, asked, invalid in zip(shown.dimensions, side.asked, side.invalid, strict=True)
+        if invalid
+    ]
+    return f"Without a score: {', '.join(lost)}." if lost else "Every score asked for was given."
 
 
 @register.filter

@@ -197,7 +197,7 @@ def test_the_csv_has_every_figure(researcher: Client, compared: Run) -> None:
     rows = list(csv.DictReader(io.StringIO(page.content.decode())))
     assert {r["table"] for r in rows} == {
         "verdicts", "mining numbers", "ceiling", "pass at m", "best of m, least dimension",
-        "grades", "levels", "refusals",
+        "grades", "levels", "refusals", "without a score",
     }  # fmt: skip
     found = next(r for r in rows if (r["of"], r["figure"]) == ("change", "joint_pass_rate"))
     assert (found["value"], found["n"]) == ("0.5", "6")

@@ -1,5 +1,6 @@
 """The Ceiling page where scores are invalid, prompts were never sampled, or judges changed."""
 
+import csv
 import math
 
 import numpy as np
@@ -182,6 +183,25 @@ def test_the_share_of_clipped_scores_is_shown_by_judge(
     text = researcher.get(reverse("ceiling", args=[project.slug])).content.decode()
     assert "share of scores clipped, sandbox-helpful" in text
     assert "sandbox-harmless" not in text and "No score was clipped" not in text
+
+
+def test_scores_left_out_are_shown_of_each_side(researcher: Client, gaps: Run) -> None:
+    url, asked = reverse("ceiling", args=[gaps.project.slug]), {"stage": stage_of(gaps, "mine").pk}
+    text = researcher.get(url, asked).content.decode()
+    assert "at every m. Every score asked for was given." in text
+    assert (
+        "afresh: Without a score: 12 of 96 on helpful. Rewrites (fuse): Without a score: 28" in text
+    )
+    page = researcher.get(reverse("ceiling-csv", args=[gaps.project.slug]), asked)
+    rows = [r for r in csv.DictReader(page.content.decode().splitlines())
+            if (r["table"], r["figure"]) == ("without a score", "helpful")]  # fmt: skip
+    assert [(r["value"], r["n"]) for r in rows] == [
+        ("0.0", "96"),
+        ("0.125", "96"),
+        (str(28 / 96), "96"),
+    ]
+    api = researcher.get(f"/api/v1/runs/{gaps.pk}/ceiling").json()["compared"]["after"]
+    assert (api["invalid"], api["asked"]) == ([28, 0, 0], [96, 96, 96])
 
 
 def test_refusals_stand_beside_the_pass_rate_where_somebody_looked(

@@ -182,6 +182,16 @@ def test_the_start_policy_of_several_runs_is_one_point_on_the_paths_of_all(
     ]  # fmt: skip
 
 
+def test_the_share_of_scores_left_out_is_shown_by_policy_and_dimension(
+    researcher: Client, three: Project
+) -> None:
+    lost = Score.objects.filter(rollout__sampling__policy__name="keen")
+    lost = lost.filter(judge__dimension__name="harmless", rollout__prompt=held_out()[0])
+    lost.update(raw=None)
+    text = researcher.get(reverse("results", args=[three.slug])).content.decode()
+    assert text.count("without a score") == text.count("1 of 4 without a score</small>") == 1
+
+
 def test_an_evaluation_that_is_not_finished_is_no_point(
     project: Project, people: dict[str, User]
 ) -> None:
