@@ -90,7 +90,8 @@ class PolicyOut(Schema):
 
 
 class FiguresOut(Schema):
-    """Over `n` valid scores; intervals hold 95 %; null where undefined."""
+    """Over `n` valid scores; intervals hold 95 %; null where undefined. `refusal_rate` is of the
+    completions judged on this dimension, which may have a prompt set of its own."""
 
     mean: float | None
     mean_ci: Interval
@@ -98,6 +99,8 @@ class FiguresOut(Schema):
     pass_rate_ci: Interval
     n: int
     invalid: int
+    refusal_rate: float | None
+    refusal_rate_ci: Interval
 
 
 class EvaluationOut(Schema):
@@ -105,7 +108,8 @@ class EvaluationOut(Schema):
 
     `rewards` is by dimension; `hypervolume` is of the mean reward vector against 0;
     `invalid_share` is of all scores, `cut_share` of rollouts stopped by length, `refusal_rate` of
-    completions that decline, null where nobody looked.
+    completions that decline, null where nobody looked and where dimensions were judged on other
+    completions, each with its own rate in `rewards`.
     """
 
     id: int

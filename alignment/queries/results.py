@@ -17,7 +17,13 @@ from alignment.method.resampling import Estimate, clustered_means, parent_means
 from alignment.method.statistics import policy_summary, rate_of
 from alignment.models import Evaluation, Project, Run, Status
 from alignment.queries.asked import Asked, prompts_asked
-from alignment.queries.scores import Judged, evaluation_scores, judged_by, pooled_scores
+from alignment.queries.scores import (
+    Judged,
+    SampledScores,
+    evaluation_scores,
+    judged_by,
+    pooled_scores,
+)
 
 SEED = 0
 MOST_EVALUATIONS = 200
@@ -29,7 +35,8 @@ Interval = tuple[float, float]
 class Figures:
     """A policy on one dimension: mean reward and pass rate, means over prompts of each prompt's
     valid scores, `n` in all, with their 95 % intervals; None where undefined. invalid: scores the
-    judge could not give."""
+    judge could not give. refusal_rate: of the completions that the judge was asked of, which of a
+    dimension with a prompt set of its own are those on that set; None where nobody looked."""
 
     mean: float | None
     mean_ci: Interval | None
@@ -37,6 +44,8 @@ class Figures:
     pass_rate_ci: Interval | None
     n: int
     invalid: int
+    refusal_rate: float | None
+    refusal_rate_ci: Interval | None
 
     @property
     def asked(self) -> int:
@@ -50,7 +59,8 @@ class PolicyRow:
     evaluations: oldest first. rewards: by dimension, in the project's order. joint_pass_rate: over
     the rollouts valid on every dimension, None without any. hypervolume: of the mean reward vector
     against 0. prompts, rollouts: how many. invalid_share: of all scores asked for; cut_share: of
-    rollouts stopped by length; refusal_rate: of completions that decline, None where nobody looked.
+    rollouts stopped by length. refusal_rate: of completions that decline, None where nobody looked
+    and where dimensions are judged on other completions (refusals_apart), each with its own rate.
     prompt_sets: ids of the sets that the prompts are from. comparison: equal for evaluations that
     were asked the same prompts and judged by the same versions of the same judges, which alone may
     be compared.
@@ -66,6 +76,7 @@ class PolicyRow:
     rollouts: int
     invalid_share: float | None
     cut_share: float | None
+    refusals_apart: bool
     refusal_rate: float | None
     refusal_rate_ci: Interval | None
     prompt_sets: tuple[int, ...]
@@ -197,49 +208,55 @@ def _policy_row(own: list[Evaluation], name: str, comparison: tuple[Judged, Aske
     scores = pooled_scores([evaluation_scores(e) for e in own])
     summary = policy_summary(scores.dims, scores.raw, scores.parent, seed=SEED)
     means = [estimate.value for estimate in summary.rewards]
-    refusals = parent_means(scores.refused[:, None], scores.parent)
-    (declined,) = clustered_means(refusals, np.arange(len(refusals)), seed=SEED)
-    refused = rate_of(declined, int(np.isfinite(scores.refused).sum()))
+    *refusals, every = _refusal_rates(scores)
+    known = bool(np.isfinite(scores.refused).any())
+    apart = known and bool((scores.asked != scores.asked[:, :1]).any())
     valid = np.isfinite(scores.raw).sum(axis=0)
-    known = [mean for mean in means if mean is not None]
+    defined = [mean for mean in means if mean is not None]
     return PolicyRow(
         evaluations=tuple(own),
         name=name,
         rewards={
-            d.name: _figures(
-                summary.rewards[k], summary.pass_rates[k], int(valid[k]), int(scores.invalid[k])
+            d.name: Figures(
+                **_told("mean", summary.rewards[k]),
+                **_told("pass_rate", summary.pass_rates[k]),
+                **_told("refusal_rate", refusals[k]),
+                n=int(valid[k]),
+                invalid=int(scores.invalid[k]),
             )
             for k, d in enumerate(scores.dims)
         },
-        joint_pass_rate=summary.joint_pass_rate.value,
-        joint_pass_rate_ci=_interval(summary.joint_pass_rate),
-        hypervolume=fronts.hypervolume([known]) if len(known) == len(means) else None,
+        **_told("joint_pass_rate", summary.joint_pass_rate),
+        hypervolume=fronts.hypervolume([defined]) if len(defined) == len(means) else None,
         prompts=len(np.unique(scores.prompt)),
         rollouts=len(scores.raw),
         invalid_share=_share(int(scores.invalid.sum()), int(scores.asked.sum())),
         cut_share=_share(int(scores.cut.sum()), len(scores.cut)),
-        refusal_rate=refused.value,
-        refusal_rate_ci=_interval(refused),
+        refusals_apart=apart,
+        **_told("refusal_rate", _NONE if apart else every),
         prompt_sets=tuple(int(i) for i in np.unique(scores.prompt_set)),
         comparison=comparison,
     )
 
 
-def _figures(reward: Estimate, passed: Estimate, valid: int, invalid: int) -> Figures:
-    return Figures(
-        mean=reward.value,
-        mean_ci=_interval(reward),
-        pass_rate=passed.value,
-        pass_rate_ci=_interval(passed),
-        n=valid,
-        invalid=invalid,
-    )
+def _refusal_rates(scores: SampledScores) -> list[Estimate]:
+    """Of the rollouts that each dimension's judge was asked of, then of all."""
+    every = np.column_stack([scores.asked, np.ones(len(scores.asked), dtype=bool)])
+    refused = np.where(every, scores.refused[:, None], np.nan)
+    means = parent_means(refused, scores.parent)
+    found = clustered_means(means, np.arange(len(means)), seed=SEED)
+    return [
+        rate_of(e, int(n)) for e, n in zip(found, np.isfinite(refused).sum(axis=0), strict=True)
+    ]
 
 
-def _interval(estimate: Estimate) -> Interval | None:
-    if estimate.low is None or estimate.high is None:
-        return None
-    return estimate.low, estimate.high
+_NONE = Estimate(value=None, low=None, high=None, n=0, parents=0)
+
+
+def _told(name: str, found: Estimate) -> dict[str, Any]:
+    """A figure and its interval by their names."""
+    ends = None if found.low is None or found.high is None else (found.low, found.high)
+    return {name: found.value, f"{name}_ci": ends}
 
 
 def _share(part: int, whole: int) -> float | None:

@@ -34,7 +34,7 @@ def results_csv(request: Request, slug: str) -> HttpResponse:
         for name, f in row.rewards.items():
             means = (f.mean, *(f.mean_ci or ("", "")))
             passes = (f.pass_rate, *(f.pass_rate_ci or ("", "")))
-            whole = (row.joint_pass_rate, row.refusal_rate, row.hypervolume, point.on_front)
+            whole = (row.joint_pass_rate, f.refusal_rate, row.hypervolume, point.on_front)
             last = (row.prompts, row.rollouts, point.contribution, len(row.evaluations))
             names = (text_cell(row.name), text_cell(name))
             writer.writerow([*names, *means, *passes, f.n, f.invalid, *whole, *last])

@@ -56,6 +56,20 @@ def test_dimensions_on_different_prompts_have_means_but_no_joint_rate(
     assert row.invalid_share == 0
 
 
+def test_a_refusal_rate_is_of_the_completions_that_its_dimension_is_judged_on(
+    make_evaluation: MakeEvaluation,
+) -> None:
+    rows = [("useful", "stop", [5, ""]), ("risky", "stop", ["", 1]), ("risky", "stop", ["", None])]
+    evaluation = make_evaluation("model", rows)
+    evaluation.sampling.rollouts.filter(prompt__text="useful").update(refused=False)
+    evaluation.sampling.rollouts.filter(prompt__text="risky").update(refused=True)
+    (row,) = policy_table([evaluation])
+    rates = {name: f.refusal_rate for name, f in row.rewards.items()}
+    assert (rates, row.refusal_rate) == ({"helpful": 0.0, "harmless": 1.0}, None)
+    (row,) = policy_table([make_evaluation("whole", [("useful", "stop", [5, 1])])])
+    assert {f.refusal_rate for f in row.rewards.values()} == {row.refusal_rate} == {None}
+
+
 def test_a_dimension_without_scores_has_no_figures_and_the_policy_no_volume(
     make_evaluation: MakeEvaluation,
 ) -> None:

@@ -192,6 +192,29 @@ def test_the_share_of_scores_left_out_is_shown_by_policy_and_dimension(
     assert text.count("without a score") == text.count("1 of 4 without a score</small>") == 1
 
 
+def test_refusals_stand_beside_the_pass_rate_of_a_dimension_with_prompts_of_its_own(
+    researcher: Client, three: Project
+) -> None:
+    apart = add_evaluation(three, "apart", scores([2] * 4, [1] * 4))
+    own = apart.sampling.rollouts.filter(prompt__in=held_out()[2:])
+    apart.sampling.rollouts.update(refused=False)
+    own.update(refused=True)
+    Score.objects.filter(rollout__in=own).exclude(judge__dimension__name="harmless").delete()
+    others = apart.sampling.rollouts.exclude(pk__in=own)
+    Score.objects.filter(rollout__in=others, judge__dimension__name="harmless").delete()
+    address = [three.slug]
+    text = researcher.get(reverse("results", args=address)).content.decode()
+    row = text[text.index(f'id="evaluation-{apart.pk}"') :]
+    assert [row.count(f">refuses {share} %</small>") for share in (100, 0, 50)] == [1, 2, 0]
+    assert ">by dimension</span>" in row and "50 %" not in row
+    csv_page = researcher.get(reverse("results-csv", args=address)).content.decode()
+    rows = {r["dimension"]: r for r in csv.DictReader(io.StringIO(csv_page))
+            if r["policy"] == "apart"}  # fmt: skip
+    assert [r["refusal_rate"] for r in rows.values()] == ["0.0", "1.0", "0.0"]
+    found = researcher.get(f"/api/v1/projects/{three.slug}/pareto").json()["points"][-1]
+    assert (found["refusal_rate"], found["rewards"]["harmless"]["refusal_rate"]) == (None, 1.0)
+
+
 def test_an_evaluation_that_is_not_finished_is_no_point(
     project: Project, people: dict[str, User]
 ) -> None:
