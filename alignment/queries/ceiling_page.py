@@ -87,7 +87,7 @@ class CeilingPage:
             return ""
         chosen = {"stage": self.shown.stage.pk, "kind": self.shown.kind}
         axes = {"bars": self.shown.bars, "line": self.shown.line}
-        rule = {k: v for k, v in self.shown.rule.items() if v not in (None, "")}
+        rule = {k: "" if v is None else v for k, v in self.shown.rule.items()}
         return urlencode({**chosen, **axes, **rule})
 
 
@@ -137,6 +137,8 @@ def _shown(stage: Stage, asked: Mapping[str, str]) -> Shown:
     at = names.index(bars), names.index(line)
     side, levels = mining_side(stage, *at, kind)
     rule = {k: asked.get(k) or stage.config["mine"].get(k) for k in RULE}
+    if asked.get("min_valid") == "":  # an empty one is asked for: half of N, whatever was run
+        rule["min_valid"] = None
     errors, replayed = _replayed(stage, rule)
     compared, baseline, missing = _compared(stage, at, kind)
     return Shown(

@@ -61,6 +61,24 @@ def test_the_page_shows_the_replay_of_an_address(researcher: Client, fused: Run)
     assert "6 of 6 prompts would have another verdict." in text
 
 
+def test_an_empty_number_of_valid_rollouts_is_half_of_n_whatever_was_run(
+    researcher: Client, project: Project, people: dict[str, User]
+) -> None:
+    run = make_run(project, people["researcher"], mine={"min_valid": 7})
+    seeds = list(Prompt.objects.filter(prompt_set__name="mixed"))
+    mined(run, {seed: [REFUSAL] * (5 if i else 8) for i, seed in enumerate(seeds)})
+    found = ceiling_page(project, {}).shown
+    assert found is not None and found.replay is not None
+    assert (found.rule["min_valid"], found.replay.after["undecided"]) == (7, 5)
+    url = reverse("ceiling", args=[project.slug])
+    for _ in range(2):
+        page = researcher.get(url, {"min_valid": ""}).context["page"]
+        assert (page.shown.rule["min_valid"], page.shown.replay.after["undecided"]) == (None, 0)
+        url = f"{reverse('ceiling', args=[project.slug])}?{page.address}"
+    text = researcher.get(url).content.decode()
+    assert 'name="min_valid" inputmode="numeric" value=""' in text
+
+
 @pytest.mark.parametrize("values", [{"attained_at": "many"}, {"joint_at_most": "1.5"},
                                     {"rule": "odd"}])  # fmt: skip
 def test_a_threshold_that_cannot_be_is_said(
