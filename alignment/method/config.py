@@ -67,8 +67,8 @@ class MiningConfig(Frozen):
     rule: Literal["capped", "flat"] = "capped"
     attained_at: Share = Field(0.5, description="pass rate from which a dimension is attained")
     joint_at_most: Share = Field(0.1, description="joint pass rate up to which it is capped")
-    min_valid: int | None = Field(None, ge=1, description="none is half of N, at least 4")
-    spread_above: float = Field(0.05, ge=0, description="flat rule: spread that counts as varying")
+    min_valid: int | None = Field(None, ge=1, le=1024, description="none is half of N, at least 4")
+    spread_above: Share = Field(0.05, description="flat rule: spread that counts as varying")
     noise: dict[str, Annotated[float, Field(ge=0)]] = Field(
         {},
         description="flat rule: dimension -> its own threshold; while the spread above is left as"

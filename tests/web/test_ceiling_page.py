@@ -79,6 +79,17 @@ def test_an_empty_number_of_valid_rollouts_is_half_of_n_whatever_was_run(
     assert 'name="min_valid" inputmode="numeric" value=""' in text
 
 
+@pytest.mark.parametrize("values", [{"spread_above": "10"}, {"min_valid": "1025"}])
+def test_the_page_refuses_the_thresholds_that_the_api_refuses(
+    researcher: Client, fused: Run, values: dict[str, str]
+) -> None:
+    refused = researcher.get(f"/api/v1/runs/{fused.pk}/replay", values)
+    page = researcher.get(reverse("ceiling", args=[fused.project.slug]), values)
+    assert (refused.status_code, page.status_code) == (422, 422)
+    told = refused.json()["errors"][0]["message"]
+    assert page.context["page"].shown.errors == [f"{next(iter(values))}: {told}"]
+
+
 @pytest.mark.parametrize("values", [{"attained_at": "many"}, {"joint_at_most": "1.5"},
                                     {"rule": "odd"}])  # fmt: skip
 def test_a_threshold_that_cannot_be_is_said(
