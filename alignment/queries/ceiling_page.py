@@ -227,10 +227,13 @@ def rows_of(page: CeilingPage) -> Iterator[tuple[Any, ...]]:
     for number in (*shown.numbers.numbers, *shown.numbers.clipped):
         yield "mining numbers", number.of, number.name, shown.numbers.m, *_cells(number.mean)
     sides = [shown.side]
-    if shown.compared:
-        sides += [shown.compared.before, shown.compared.after]
-        for c in shown.compared.changes:
-            what = c.name, shown.compared.m
+    if found := shown.compared:
+        sides += [found.before, found.after]
+        fixed = f"frozen on {found.frozen:%Y-%m-%d %H:%M}" if found.frozen else "not frozen"
+        arms = ", ".join(found.pooled)
+        yield "pooled volume", arms, "volume", fixed, found.pooled_volume, len(found.pooled)
+        for c in found.changes:
+            what = c.name, found.m
             yield "ceiling", "before", *what, *_cells(c.before)
             yield "ceiling", "after", *what, *_cells(c.after)
             yield "ceiling", "change", *what, *_cells(c.change), c.corrected_p

@@ -3,7 +3,7 @@
 import csv
 
 from django.contrib import messages
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
@@ -13,6 +13,7 @@ from alignment.models import Role, Stage
 from alignment.queries.ceiling_page import COLUMNS, ceiling_page, rows_of
 from alignment.services.ceilings import freeze_pooled_volume
 from alignment.views.access import Request, project_for
+from alignment.views.results import text_cell
 
 
 @require_safe
@@ -36,12 +37,21 @@ def freeze(request: Request, slug: str, stage_id: int) -> HttpResponse:
 
 @require_safe
 def ceiling_csv(request: Request, slug: str) -> HttpResponse:
-    """One line a figure, with its 95 % interval; what is undefined is empty."""
+    """One line a figure, with its 95 % interval; what is undefined is empty. A script reads no
+    notice, so what the page chooses anew or says is wrong is refused here."""
     project = project_for(request, slug)
     page = ceiling_page(project, request.GET.dict())
+    wanted = request.GET.get("stage", "")
+    if wanted and not (page.shown and str(page.shown.stage.pk) == wanted):
+        raise Http404("this stage has mined nothing here")
+    if page.shown and page.shown.errors:
+        told = "\n".join(page.shown.errors)
+        return HttpResponse(told, status=422, content_type="text/plain; charset=utf-8")
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{project.slug}-ceiling.csv"'
     writer = csv.writer(response)
     writer.writerow(COLUMNS)
-    writer.writerows([*row, *[""] * (len(COLUMNS) - len(row))] for row in rows_of(page))
+    for row in rows_of(page):
+        cells = [text_cell(cell) if isinstance(cell, str) else cell for cell in row]
+        writer.writerow([*cells, *[""] * (len(COLUMNS) - len(row))])
     return response

@@ -6,6 +6,7 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from alignment.queries.results import Interval
 from alignment.queries.results_page import results_page
 from alignment.views.access import Request, project_for
 
@@ -26,19 +27,27 @@ def results_csv(request: Request, slug: str) -> HttpResponse:
     response["Content-Disposition"] = f'attachment; filename="{project.slug}-results.csv"'
     writer = csv.writer(response)
     figures = ("mean", "mean_low", "mean_high", "pass_rate", "pass_rate_low", "pass_rate_high")
-    policy = ("joint_pass_rate", "refusal_rate", "hypervolume", "on_front")
+    joint = ("joint_pass_rate", "joint_pass_rate_low", "joint_pass_rate_high")
+    refused = ("refusal_rate", "refusal_rate_low", "refusal_rate_high")
+    policy = (*joint, *refused, "hypervolume", "on_front")
     counts = ("prompts", "rollouts", "contribution", "evaluations")
     writer.writerow(["policy", "dimension", *figures, "n", "invalid", *policy, *counts])
     for point in page.shown.points if page.shown else []:
         row = point.row
         for name, f in row.rewards.items():
-            means = (f.mean, *(f.mean_ci or ("", "")))
-            passes = (f.pass_rate, *(f.pass_rate_ci or ("", "")))
-            whole = (row.joint_pass_rate, f.refusal_rate, row.hypervolume, point.on_front)
+            means = (f.mean, *_ends(f.mean_ci))
+            passes = (f.pass_rate, *_ends(f.pass_rate_ci))
+            every = (row.joint_pass_rate, *_ends(row.joint_pass_rate_ci))
+            declined = (f.refusal_rate, *_ends(f.refusal_rate_ci))
+            whole = (*every, *declined, row.hypervolume, point.on_front)
             last = (row.prompts, row.rollouts, point.contribution, len(row.evaluations))
             names = (text_cell(row.name), text_cell(name))
             writer.writerow([*names, *means, *passes, f.n, f.invalid, *whole, *last])
     return response
+
+
+def _ends(interval: Interval | None) -> tuple[float | None, float | None]:
+    return interval or (None, None)
 
 
 def text_cell(value: str) -> str:

@@ -226,13 +226,41 @@ def test_the_csv_has_every_figure(researcher: Client, compared: Run) -> None:
     rows = list(csv.DictReader(io.StringIO(page.content.decode())))
     assert {r["table"] for r in rows} == {
         "verdicts", "mining numbers", "ceiling", "pass at m", "best of m, least dimension",
-        "grades", "levels", "refusals", "without a score",
+        "grades", "levels", "refusals", "without a score", "pooled volume",
     }  # fmt: skip
     found = next(r for r in rows if (r["of"], r["figure"]) == ("change", "joint_pass_rate"))
     assert (found["value"], found["n"]) == ("0.5", "6")
     assert (found["low"], found["high"]) == ("0.5", "0.5") and 0 < float(found["corrected_p"]) <= 1
+    pooled = next(r for r in rows if r["table"] == "pooled volume")
+    assert [pooled[c] for c in ("of", "at", "value", "n")] == [
+        "fused, kept",
+        "not frozen",
+        "1.0",
+        "2",
+    ]
     before = next(r for r in rows if (r["of"], r["figure"]) == ("before", "joint_pass_rate"))
     assert float(before["low"]) <= float(before["value"]) and before["corrected_p"] == ""
+
+
+def test_the_csv_says_whether_the_pooled_volume_is_frozen(
+    researcher: Client, compared: Run
+) -> None:
+    address, mine = [compared.project.slug], stage_of(compared, "mine").pk
+    researcher.post(reverse("freeze-volume", args=[*address, mine]))
+    PooledVolume.objects.update(arms=["=1+1", "kept"])
+    page = researcher.get(reverse("ceiling-csv", args=address), {"stage": mine})
+    (pooled,) = (r for r in csv.DictReader(io.StringIO(page.content.decode()))
+                 if r["table"] == "pooled volume")  # fmt: skip
+    assert pooled["at"].startswith("frozen on ") and pooled["of"] == "'=1+1, kept"
+
+
+def test_the_csv_of_a_wrong_address_is_refused(researcher: Client, fused: Run) -> None:
+    url = reverse("ceiling-csv", args=[fused.project.slug])
+    wrong = researcher.get(url, {"attained_at": "7"})
+    assert wrong.status_code == 422
+    assert wrong.content.decode() == "attained_at: Input should be less than or equal to 1"
+    assert researcher.get(url, {"stage": "999999"}).status_code == 404
+    assert researcher.get(url, {"stage": ""}).status_code == 200
 
 
 def test_a_project_without_mining_says_how_it_comes(

@@ -253,6 +253,11 @@ def test_the_csv_has_a_line_for_each_policy_and_dimension(
     keen = next(r for r in rows if (r["policy"], r["dimension"]) == ("keen", "helpful"))
     assert (keen["mean"], keen["mean_low"], keen["n"]) == ("0.75", "0.75", "4")
     assert keen["rollouts"] == "4"
+    row = next(p.row for p in results_page(three, {}).shown.points if p.row.name == "keen")  # type: ignore[union-attr]
+    assert keen["joint_pass_rate"] == str(row.joint_pass_rate)
+    ends = (keen["joint_pass_rate_low"], keen["joint_pass_rate_high"])
+    assert ends == tuple(map(str, row.joint_pass_rate_ci or ()))
+    assert (keen["refusal_rate"], keen["refusal_rate_low"]) == ("", "")
     assert float(keen["contribution"]) == pytest.approx((0.75 - 0.25) * 0.5 * 0.5)
 
 
