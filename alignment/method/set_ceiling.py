@@ -75,12 +75,14 @@ class PromptNumbers:
 @dataclass(frozen=True, kw_only=True)
 class GradeShares:
     """Shares of rollouts by level of one dimension, means over prompts, and the pass rate of
-    another on them. m: the best of m by level, drawn without replacement; None: all rollouts."""
+    another on them. m: the best of m by level, drawn without replacement; None: all rollouts.
+    refusal_rate: of the same rollouts those that decline, None where it is not known."""
 
     m: int | None
     share: tuple[float, ...]
     pass_rate: float | None
     prompts: int
+    refusal_rate: float | None = None
 
 
 def most_have(n: Ints, m: int) -> bool:

@@ -255,6 +255,7 @@ def _side_rows(side: Side, shown: Shown) -> Iterator[tuple[Any, ...]]:
         for level, share in zip(shown.levels, grades.share, strict=False):
             yield "grades", side.name, f"{shown.bars} {level}", at, share, grades.prompts
         yield "grades", side.name, f"{shown.line} passes", at, grades.pass_rate, grades.prompts
+        yield "grades", side.name, "declines", at, grades.refusal_rate, grades.prompts
     for found in side.levels:
         yield "levels", side.name, f"{shown.bars} {found.name}", "mean", found.mean, found.n
     for name, asked, invalid in zip(shown.dimensions, side.asked, side.invalid, strict=True):

@@ -6,7 +6,7 @@ rollouts on every side.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -122,11 +122,15 @@ def _grades(
     judged = PromptScores(dims=scores.dims, raw=scores.raw)
     level, names = levels_of(scores.dims[bars], scores.raw[:, bars], graded)
     known = judged.valid[:, bars] & judged.valid[:, line]
+    looked = np.isfinite(scores.refused)
     found = []
     for m, parents in kept.items():
         rows = known & np.isin(scores.parent, parents)
-        passed = judged.passed[rows, line]
-        found.append(grade_shares(level[rows], len(names), passed, scores.parent[rows], m))
+        shares = [
+            grade_shares(level[own], len(names), what[own], scores.parent[own], m)
+            for own, what in ((rows, judged.passed[:, line]), (rows & looked, scores.refused == 1))
+        ]
+        found.append(replace(shares[0], refusal_rate=shares[1].pass_rate))
     return found
 
 

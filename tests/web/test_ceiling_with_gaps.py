@@ -212,7 +212,12 @@ def test_refusals_stand_beside_the_pass_rate_where_somebody_looked(
     rollouts.filter(index__lt=12).update(refused=True)
     rollouts.filter(index__gte=12).update(refused=False)
     url = reverse("ceiling", args=[project.slug])
-    assert '<td class="num">75 %</td>' in researcher.get(url).content.decode()
+    shown = shown_of(run)
+    # The best of 16 by helpful are the two answers, and only refusals decline.
+    assert [(g.m, g.refusal_rate) for g in shown.side.grades] == [(None, 0.75), (16, 0.0)]
+    text = researcher.get(url).content.decode()
+    assert text.count('<td class="num">75 %</td>') == 1
+    assert '<td class="num">0 %</td><td class="num">0 %</td><td class="num">6</td>' in text
     api = researcher.get(f"/api/v1/runs/{run.pk}/ceiling").json()["sample"]["refusal_rate"]
     assert (api["value"], api["n"]) == (0.75, 6)
     round_of(project, people["researcher"], SAFE_ONLY, name="newer, where nobody looked")
