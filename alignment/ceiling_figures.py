@@ -44,8 +44,12 @@ def _prompts(side: Side) -> str:
     """Over how many prompts a side's curves are, and why not all."""
     joint = side.curves.joint_pass_at
     if joint.prompts == side.prompts:
-        return f"{joint.prompts} prompts"
-    return f"{joint.prompts} of {side.prompts} prompts, those with {joint.m[-1]} valid rollouts"
+        return _counted(joint.prompts)
+    return f"{joint.prompts} of {_counted(side.prompts)}, those with {joint.m[-1]} valid rollouts"
+
+
+def _counted(n: int) -> str:
+    return f"{n} prompt" if n == 1 else f"{n} prompts"
 
 
 def _half(curve: Curve) -> int:
@@ -92,7 +96,7 @@ def _curve_layout(title: str, prompts: int) -> dict[str, Any]:
     ticks = [2**i for i in range(11)]
     whole = layout(
         xaxis=axis(
-            f"m, rollouts (n = {prompts} prompts)",
+            f"m, rollouts (n = {_counted(prompts)})",
             type="log",
             tickvals=ticks,
             ticktext=[str(t) for t in ticks],
@@ -182,7 +186,7 @@ def _grades_told(shown: Shown, side: Side, levels: Sequence[str]) -> str:
         return f"{side.name.capitalize()}: no rollout has both scores."
     fewer = f" over {best.prompts} of them" if best.prompts != every.prompts else ""
     return (
-        f"{side.name.capitalize()}, {every.prompts} prompts: {_percent(every.share[0])} of all"
+        f"{side.name.capitalize()}, {_counted(every.prompts)}: {_percent(every.share[0])} of all"
         f" rollouts have {shown.bars} {levels[0]} and {_percent(every.pass_rate)} pass"
         f" {shown.line}; of the best of {best.m}{fewer}, {_percent(best.share[0])} and"
         f" {_percent(best.pass_rate)}."

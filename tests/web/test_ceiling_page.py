@@ -263,6 +263,20 @@ def test_the_csv_of_a_wrong_address_is_refused(researcher: Client, fused: Run) -
     assert researcher.get(url, {"stage": ""}).status_code == 200
 
 
+def test_one_prompt_is_no_prompts(
+    researcher: Client, project: Project, people: dict[str, User]
+) -> None:
+    Prompt.objects.filter(pk__in=Prompt.objects.filter(prompt_set__name="mixed")[1:]).delete()
+    run = make_run(project, people["researcher"])
+    mined(run, {Prompt.objects.get(prompt_set__name="mixed"): SAFE_ONLY})
+    rewritten(run, "fuse", [BOTH] * 16)
+    kept(run, people["researcher"], SAFE_ONLY)
+    asked = {"stage": stage_of(run, "mine").pk, "attained_at": "0.1"}
+    text = researcher.get(reverse("ceiling", args=[project.slug]), asked).content.decode()
+    assert "1 of 1 prompt would have" in text and "1 prompt; before is" in text
+    assert "1 prompts" not in text
+
+
 def test_a_project_without_mining_says_how_it_comes(
     sign_in: Callable[[str], Client], project: Project
 ) -> None:

@@ -215,6 +215,15 @@ def test_refusals_stand_beside_the_pass_rate_of_a_dimension_with_prompts_of_its_
     assert (found["refusal_rate"], found["rewards"]["harmless"]["refusal_rate"]) == (None, 1.0)
 
 
+def test_a_contribution_too_small_for_three_digits_is_not_told_as_none(
+    researcher: Client, project: Project
+) -> None:
+    add_evaluation(project, "safe", scores([2, 2, 2, 2], [1, 1, 1, 1]))
+    add_evaluation(project, "a hair", scores([2, 2, 2, 2.001], [1, 1, 1, 0.9999]))
+    text = researcher.get(reverse("results", args=[project.slug])).content.decode()
+    assert "adds less than 0.001</span>" in text and "adds 0.000" not in text
+
+
 def test_an_evaluation_that_is_not_finished_is_no_point(
     project: Project, people: dict[str, User]
 ) -> None:
