@@ -214,14 +214,18 @@ def _changes(before: PromptNumbers, after: PromptNumbers, parents: Ints) -> list
         undefined = np.isnan(one + two)
         pairs[name] = tuple(np.where(undefined, np.nan, values) for values in (one, two))
     zero = np.zeros((1, len(parents)))
-    p = [sign_flip_p(two, one, parents, seed=SEED) for one, two in pairs.values()]
+    p = {name: sign_flip_p(two, one, parents, seed=SEED) for name, (one, two) in pairs.items()}
+    # The coverage ratio is the volume by a constant: the same test, not a further one to correct.
+    same = p.pop("coverage")
+    corrected = dict(zip(p, holm(list(p.values())), strict=True))
+    corrected["coverage"] = None if same is None else corrected["volume"]
     return [
         Change(
             name=name,
             before=paired_difference(one, zero, parents, seed=SEED),
             after=paired_difference(two, zero, parents, seed=SEED),
             change=paired_difference(two, one, parents, seed=SEED),
-            corrected_p=corrected,
+            corrected_p=corrected[name],
         )
-        for (name, (one, two)), corrected in zip(pairs.items(), holm(p), strict=True)
+        for name, (one, two) in pairs.items()
     ]

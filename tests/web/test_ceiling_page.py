@@ -168,6 +168,9 @@ def test_rewrites_are_compared_with_fresh_originals(researcher: Client, compared
         1.0, abs=0.01
     )
     assert found["coverage"].after.value == found["volume"].after.value
+    # Five tests of six prompts that all rise: 2 of 64 sign flips reach it, times 5 by Holm.
+    p = {c.name: c.corrected_p for c in shown.compared.changes}
+    assert p["coverage"] == p["volume"] == pytest.approx(5 * 2 / 64, abs=0.02)
     plot = before_after_plot(shown.compared)
     assert "originals, sampled afresh 0.00, rewrites (fuse) 0.50" in plot.finding
     boxes = [t for t in levels_plot(shown, shown.compared).figure["data"] if t["type"] == "box"]
