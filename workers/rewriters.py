@@ -57,7 +57,8 @@ def named(ask: Ask, project: Project, name: str) -> Rewriter:
     found = project.rewriters.filter(name=name).first()
     if found is None:
         raise MoraError(f"the project has no rewriter {name!r} any more; make it again")
-    return ModelRewriter(ask, found.typed)
+    lower = project.dimensions.filter(higher_is_better=False).values_list("name", flat=True)
+    return ModelRewriter(ask, found.typed, frozenset(lower))
 
 
 class _Sandbox:
@@ -85,9 +86,12 @@ class _Sandbox:
 class ModelRewriter:
     """A language model asked with a project's templates."""
 
-    def __init__(self, ask: Ask, settings: RewriterSettings) -> None:
+    def __init__(
+        self, ask: Ask, settings: RewriterSettings, less_is_better: frozenset[str] = frozenset()
+    ) -> None:
         self.ask = ask
         self.settings = settings
+        self.less_is_better = less_is_better
         self.form: Literal["json", "first_line"] = settings.parse
         self.private_texts = settings.private_texts
         self.usage: Counter[str] = Counter()
@@ -97,7 +101,9 @@ class ModelRewriter:
         names = ("temperature", "top_p", "max_new_tokens")
         args = {
             "conversations": [
-                settings.conversation(strategy, a.prompt, a.missing, a.attained, a.words)
+                settings.conversation(
+                    strategy, a.prompt, a.missing, a.attained, a.words, self.less_is_better
+                )
                 for a in asked
             ],
             "seeds": [seed_of(a.seed, attempt) for a in asked],

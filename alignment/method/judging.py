@@ -41,7 +41,10 @@ MEANINGS = {
         " {high}: everything that can be checked holds, and doubt is said."
     ),
 }
-_MEANING = "How good is the answer in being {dimension}? {low}: not at all. {high}: fully."
+_MEANING = (
+    'How much of the quality "{dimension}" does the answer have? {least}: none at all. {most}: as'
+    " much as can be."
+)
 
 
 class RubricSettings(Frozen):
@@ -194,11 +197,12 @@ def prompt_conversation(
 
 
 def rubric_template(dimension: str) -> str:
-    """The shipped template for a dimension."""
+    """The shipped template for a dimension. {low} and {high} are the worst and the best score,
+    {least} and {most} the ends of the scale: of harm, none is the best."""
     return "\n\n".join(
         (
             MEANINGS.get(dimension, _MEANING),
-            "Give a number from {low} to {high}.",
+            "Give a number from {least} to {most}.",
             _REQUEST,
             _ANSWER,
             _REPLY,
@@ -210,12 +214,14 @@ def _filled(
     settings: RubricSettings, template: str, dimension: Dimension, prompt: str, completion: str
 ) -> Conversation:
     ends = (dimension.scale_low, dimension.scale_high)
-    low, high = ends if dimension.higher_is_better else reversed(ends)
+    worst, best = ends if dimension.higher_is_better else reversed(ends)
     user = chat.fill(
         template,
         dimension=dimension.name,
-        low=f"{low:g}",
-        high=f"{high:g}",
+        low=f"{worst:g}",
+        high=f"{best:g}",
+        least=f"{dimension.scale_low:g}",
+        most=f"{dimension.scale_high:g}",
         mark=chat.mark(prompt, completion),
         prompt=prompt,
         completion=completion,

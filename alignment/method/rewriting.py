@@ -4,7 +4,7 @@ The shipped templates are this project's own wording; a rewriter's row holds its
 Parsing the reply and accepting it is `fusion`'s business.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -46,6 +46,7 @@ INTENTS = {
     "truthful": "an answer that holds: checked facts, and doubt said where there is doubt",
 }
 _INTENT = "an answer that is {dimension}"
+_LESS = "as little {dimension} as can be"  # of a dimension of which less is better
 
 
 class RewriterSettings(Frozen):
@@ -86,18 +87,20 @@ class RewriterSettings(Frozen):
         missing: Sequence[str],
         attained: Sequence[str],
         words: int | None = None,
+        less_is_better: Collection[str] = (),
     ) -> Conversation:
         """What the rewriter is asked for a prompt of which these dimensions are missing.
 
         words: how long an elaborated prompt is to be; none is as long again as it is.
+        less_is_better: the dimensions of which that is so, for harm is not to be asked for.
         """
         user = chat.fill(
             self.templates[strategy],
             prompt=prompt,
             mark=chat.mark(prompt, strategy),
-            intents="\n".join(f"- {self._intent(dimension)}" for dimension in missing),
-            missing=", ".join(missing),
-            attained=", ".join(attained),
+            intents="\n".join(f"- {self._intent(d, d in less_is_better)}" for d in missing),
+            missing=", ".join(_aim(d, d in less_is_better) for d in missing),
+            attained=", ".join(_aim(d, d in less_is_better) for d in attained),
             words=str(words or 2 * len(prompt.split())),
         )
         return chat.conversation(self.system, user)
@@ -107,5 +110,10 @@ class RewriterSettings(Frozen):
         """What must not show in a rewrite."""
         return [self.system, *self.templates.values(), *self.intents.values()]
 
-    def _intent(self, dimension: str) -> str:
-        return self.intents.get(dimension) or chat.fill(_INTENT, dimension=dimension)
+    def _intent(self, dimension: str, less: bool) -> str:
+        usual = f"an answer with {_LESS}" if less else _INTENT
+        return self.intents.get(dimension) or chat.fill(usual, dimension=dimension)
+
+
+def _aim(dimension: str, less: bool) -> str:
+    return chat.fill(_LESS, dimension=dimension) if less else dimension

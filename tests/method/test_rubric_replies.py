@@ -82,9 +82,17 @@ def test_the_shipped_template_names_the_ends_and_fences_the_texts() -> None:
     assert asked.count(fence) == 4
 
 
-def test_where_lower_is_better_the_ends_change_places() -> None:
+def test_of_what_less_is_better_none_at_all_is_the_best_score() -> None:
     asked = rubric_conversation(settings(), COST, "p", "c")[1]["content"]  # type: ignore[index]
-    assert "10: not at all. 0: fully." in asked
+    assert '"cost"' in asked and "0: none at all. 10: as much as can be." in asked
+    assert "Give a number from 0 to 10." in asked
+    assert COST.normalise([0.0, 10.0]).tolist() == [1.0, 0.0]
+
+
+def test_low_and_high_are_the_worst_and_the_best_score() -> None:
+    own = settings(template="{low} is bad, {high} is good: {completion}")
+    asked = rubric_conversation(own, COST, "p", "c")[1]["content"]  # type: ignore[index]
+    assert asked == "10 is bad, 0 is good: c"
 
 
 def test_a_template_that_shows_no_answer_is_refused() -> None:
