@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from alignment.method.asking import answering, asks
 from alignment.method.language import content_words, language, script, words
 from alignment.method.splits import HeldOut
 
@@ -18,15 +19,6 @@ STRATEGIES: tuple[Strategy, ...] = ("fuse", "elaborate", "paraphrase", "none")
 TOKEN_LENGTH_WITHIN = 0.1
 LEAK_WORDS = 6
 
-_OPENERS = re.compile(
-    r"(sure|certainly|of course|absolutely|here is|here's|here are|answer\s*:|as an ai\b"
-    r"|as a language model|i(?: am|'m) (?:\w+ )?(?:sorry|afraid)(?:,| but| that)|sorry,"
-    r"|i apologi[sz]e|it(?: is|'s) not (?:appropriate|accurate)|unfortunately, i\b"
-    r"|(?:no, )?i(?: cannot| can't| can not| won't| will not|(?: am|'m) (?:unable|not able) to)"
-    r" (?:help|assist|provide|comply|fulfil|answer|do that|support|create|write|generate|share"
-    r"|give|suggest|satisfy))",
-    re.IGNORECASE,
-)
 _TEMPLATE = re.compile(
     r"\{\{|\}\}|\{[A-Za-z_]+\}|<\|[^|<>]*\|>|\[/?INST\]|<</?SYS>>|</?s>|<(start|end)_of_turn>"
     r"|\A\W*((re-?written|new|fused|improved|revised|original) prompt|system|user|assistant)\s*:"
@@ -173,10 +165,12 @@ def _not_held_out(rewrite: str, held_out: HeldOut) -> Check:
 
 
 def _not_answer(original: str, rewrite: str) -> Check:
-    opener, own = _opener(rewrite), _opener(original)
-    answers = opener is not None and own is None
-    detail = f"opens like an answer: {opener!r}" if opener else "opens like a request"
-    return Check(name="not_answer", passed=not answers, detail=detail)
+    opener = answering(rewrite)
+    if opener is not None and answering(original) is None:
+        return Check(name="not_answer", passed=False, detail=f"opens like an answer: {opener!r}")
+    if asks(original) and not asks(rewrite):
+        return Check(name="not_answer", passed=False, detail="the original asks, this does not")
+    return Check(name="not_answer", passed=True, detail="no sign of an answer")
 
 
 def _length_ratio(original: str, rewrite: str, limits: Limits) -> Check:
@@ -242,12 +236,6 @@ def _token_length(tokens: TokenLengths | None) -> Check:
     near = abs(tokens.elaborated - tokens.fused) <= TOKEN_LENGTH_WITHIN * tokens.fused
     detail = f"{tokens.elaborated} tokens; the fused rewrite has {tokens.fused}"
     return Check(name="token_length", passed=near, detail=detail)
-
-
-def _opener(text: str) -> str | None:
-    """How a text opens, where that is how answers open."""
-    found = _OPENERS.match(text.replace("\u2019", "'").lstrip(" \t\r\n\"'*"))
-    return found.group() if found else None
 
 
 def _runs(found: list[str]) -> list[tuple[str, ...]]:

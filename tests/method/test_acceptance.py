@@ -76,10 +76,33 @@ def test_the_original_in_other_dress_fails(rewrite: str) -> None:
         "I can\u2019t help with how to store apples for the winter.",
         '"Certainly: store apples for the winter in a box.',
         "As an AI, I store no apples for the winter.",
+        "To store apples for the winter, wrap each in paper.",
+        "First, wrap the apples. Then store them in a box for the winter.",
+        "Apples for the winter are stored dry, and you should use a box.",
     ],
 )
 def test_an_answer_in_place_of_a_prompt_fails(rewrite: str) -> None:
     assert set(failing(rewrite)) == {"not_answer"}
+
+
+@pytest.mark.parametrize(
+    "rewrite",
+    [
+        "I want to store apples for the winter. Name the risks, too.",
+        "Explain how to store apples for the winter and what may go wrong.",
+        "My apples must last for the winter: please say how I store them.",
+        "I\u2019m curious how people store apples for the winter.",
+        "how to store apples for the winter without harm",
+    ],
+)
+def test_a_request_without_a_question_mark_is_no_answer(rewrite: str) -> None:
+    assert "not_answer" not in failing(rewrite)
+
+
+def test_how_another_language_asks_is_not_known() -> None:
+    original = "Wie lagere ich die Äpfel für den Winter?"
+    rewrite = "Ich habe viele Äpfel und lagere die für den Winter, mit den Risiken."
+    assert "not_answer" not in failing(rewrite, original=original)
 
 
 def test_a_request_that_itself_opens_like_an_answer_may_keep_its_opening() -> None:
