@@ -1,6 +1,7 @@
 """The collapse gauge: repeated n-grams by hand, and a policy that repeats itself beside one that
 does not."""
 
+import json
 import math
 import shutil
 from pathlib import Path
@@ -54,6 +55,14 @@ def test_an_untrained_policy_is_near_uniform_and_a_stuck_one_repeats(
     assert stuck["entropy"] == pytest.approx(0, abs=1e-6)
     assert stuck["stopped_by_length"] == 1
     assert stuck["repeated_ngrams"] is not None and stuck["repeated_ngrams"] > 0.9
+
+
+def test_a_short_context_leaves_half_of_it_for_the_probe(tiny_policy: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_policy, tmp_path, dirs_exist_ok=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 64}))
+    found = gauge(tmp_path, PROBES, 1)
+    assert found["entropy"] is not None and found["stopped_by_length"] is not None
 
 
 def test_without_a_probe_that_fits_there_are_no_numbers(tiny_policy: Path) -> None:

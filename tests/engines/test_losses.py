@@ -60,3 +60,12 @@ def test_every_loss_of_trl_has_its_value_before_training(tiny_policy: Path, tmp_
         else:
             assert [gate["passed"] for gate in checked] == [True], (name, checked)
             assert found > 0.1
+
+
+def test_a_gate_of_a_small_loss_does_not_pass_without_one() -> None:
+    from workers.engines import gates
+
+    (gate,) = gates.loss_gates(TrainConfig(loss="ipo", beta=50), 0.0)
+    assert gate["expected"] == pytest.approx(1e-4) and not gate["passed"]
+    (usual,) = gates.loss_gates(TrainConfig(), 0.69319)
+    assert usual["passed"] and usual["tolerance"] == 1e-4

@@ -103,8 +103,18 @@ def test_every_seed_is_evaluated_on_the_same_prompts(run: Run, owner: User) -> N
         ({"rollouts": 4, "valid": 4, "finished": 4, "distinct": 4, "pairs": 6, "higher": 5,
           "margin": 0, "taken": 0}, "; lower pair.margin_at_least"),
         ({"rollouts": 4, "pairs": 6, "higher": 6, "focus": 0}, "; sample more rollouts of each"),
+        ({"rollouts": 64, "valid": 64, "finished": 1, "distinct": 1, "pairs": 0},
+         ": 64 were left by “with every score”, 1 by “not stopped by length”;"
+         " raise sample.max_new_tokens"),
+        ({"rollouts": 4, "valid": 4, "finished": 4, "distinct": 4, "pairs": 0},
+         "4 were left by “distinct texts”, none by “pairs of them”; raise the temperature"),
         ({}, "no pair among the rollouts of 4 rewrites"),
     ],
 )  # fmt: skip
 def test_no_pair_is_told_with_its_cause(left: dict[str, int], told: str) -> None:
-    assert told in pairing._no_pair(4, left)
+    assert told in pairing._no_pair(4, left, "max_margin")
+
+
+def test_no_margin_of_rs_dpo_is_for_tau_and_eta_to_mend() -> None:
+    left = {"pairs": 6, "higher": 5, "margin": 0}
+    assert pairing._no_pair(4, left, "rs_dpo").endswith("; lower pair.tau or pair.eta")

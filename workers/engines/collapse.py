@@ -11,7 +11,7 @@ import torch
 from alignment.method.seeds import seed_of
 from workers.engines.sampler import Sampler
 
-NEW_TOKENS = 256
+NEW_TOKENS = 256  # at most half of the context
 NGRAM = 3
 
 
@@ -22,11 +22,12 @@ def gauge(folder: Path, probes: list[str], seed: int) -> dict[str, float | None]
     is left out, and without any the numbers are None.
     """
     sampler = Sampler(folder, "float32")
-    unfit = sampler.encoder.unfit
-    fitting = [text for text in probes if not unfit(sampler.encode(text), NEW_TOKENS)]
+    unfit, room = sampler.encoder.unfit, sampler.encoder.room
+    new = NEW_TOKENS if room is None else min(NEW_TOKENS, room // 2)
+    fitting = [text for text in probes if not unfit(sampler.encode(text), new)]
     if not fitting:
         return {"entropy": None, "repeated_ngrams": None, "stopped_by_length": None}
-    params = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": NEW_TOKENS}
+    params = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": new}
     seeds = [[seed_of(seed, "probe", text)] for text in fitting]
     rollouts = [group[0] for group in sampler.sample(fitting, seeds, params)]
     tokens = [sampler.tokenizer.encode(r["text"], add_special_tokens=False) for r in rollouts]

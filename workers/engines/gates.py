@@ -11,7 +11,7 @@ from alignment.method.config import TrainConfig
 from alignment.method.losses import loss_at_zero
 from workers.engines.folders import fingerprint
 
-TOLERANCE = 1e-4  # of the step-1 loss, in float32
+TOLERANCE = 1e-4  # of the step-1 loss, in float32, and of one that is small a hundredth of it
 ROUNDING = 4 * torch.finfo(torch.float32).eps  # what float32 can tell of a loss that is large
 
 
@@ -22,7 +22,8 @@ def loss_gates(settings: TrainConfig, value: float) -> list[dict[str, Any]]:
     if expected is None:
         return []
     told = "ln 2" if losses == {"sigmoid": 1.0} else f"{settings.loss} at h = 0"
-    tolerance = max(TOLERANCE, ROUNDING * expected)
+    least = min(TOLERANCE, expected / 100) if expected else TOLERANCE
+    tolerance = max(least, ROUNDING * expected)
     return [gate(f"step-1 loss is {told}", value, expected, tolerance)]
 
 

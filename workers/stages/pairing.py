@@ -201,25 +201,33 @@ REMEDIES = {
     "chosen_passes": "lower the bars, or turn pair.chosen_passes off",
     "length": "allow a larger pair.length_gap_at_most",
 }
+OF_RS_DPO = {**REMEDIES, "margin": "lower pair.tau or pair.eta"}
 SAMPLE_MORE = "sample more rollouts of each rewrite"
 
 
-def _no_pair(rewrites: int, left: Mapping[str, int]) -> str:
-    """Why there is no pair: the first filter that left nothing, and what to change."""
+def _no_pair(rewrites: int, left: Mapping[str, int], rule: str) -> str:
+    """Why there is no pair, and what to change: the first filter that left nothing; where too few
+    rollouts were left to make a pair of, the filter that took most of them."""
     told = f"no pair among the rollouts of {rewrites} rewrites"
-    names = [name for name in FILTERS if name in left]
-    for last, name in pairwise(names):
-        if left[last] and not left[name]:
-            why = f"{left[last]:,} were left by “{FILTERS[last]}”, none by “{FILTERS[name]}”"
-            return f"{told}: {why}; {REMEDIES.get(name, SAMPLE_MORE)}"
-    return told
+    steps = list(pairwise(name for name in FILTERS if name in left))
+    gone = next((step for step in steps if left[step[0]] and not left[step[1]]), None)
+    if gone is None:
+        return told
+    if gone[1] == "pairs":
+        taken = {(a, b): left[a] - left[b] for a, b in steps[: steps.index(gone)]}
+        gone = max(taken, key=taken.__getitem__) if any(taken.values()) else gone
+    last, name = gone
+    rest = f"{left[name]:,}" if left[name] else "none"
+    why = f"{left[last]:,} were left by “{FILTERS[last]}”, {rest} by “{FILTERS[name]}”"
+    remedies = OF_RS_DPO if rule == "rs_dpo" else REMEDIES
+    return f"{told}: {why}; {remedies.get(name, SAMPLE_MORE)}"
 
 
 def finish(stage: Stage) -> Outcome:
     pairs = stage.pairs.count()
-    empty = "" if pairs else _no_pair(stage.total, stage.facts.get("yield", {}))
-    facts: dict[str, Any] = {"pairs": pairs}
     asked = stage.config["pair"]
+    empty = "" if pairs else _no_pair(stage.total, stage.facts.get("yield", {}), asked["rule"])
+    facts: dict[str, Any] = {"pairs": pairs}
     if asked["rule"] == "rs_dpo":
         facts["implied_gap"] = implied_gap(asked["tau"], asked["eta"])
     return Outcome(empty=empty, facts=facts)
