@@ -4,7 +4,7 @@ Standard library only, for web, workers and engines alike.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,10 @@ def check_model(folder: Path) -> None:
         )
     if not any(folder.glob("*.safetensors")):
         raise MoraError(f"{folder} holds no *.safetensors; convert the weights to safetensors.")
+    lacks = [name for name in _shards(folder) if not (folder / name).is_file()]
+    if lacks:
+        raise MoraError(f"{folder} lacks {', '.join(lacks[:3])}; copy the model's folder anew.")
+    weight_shapes(folder)
 
 
 def check_template(folder: Path) -> None:
@@ -67,16 +71,53 @@ def check_score_head(folder: Path) -> None:
         )
 
 
+def check_writer(folder: Path) -> None:
+    """Raise MoraError where the folder's config says that the model gives classes or a value, so
+    that it cannot write."""
+    kinds = _kinds(folder)
+    if kinds and all(kind.endswith("Classification") for kind in kinds):
+        raise MoraError(
+            f"{folder} holds a model that gives classes ({', '.join(kinds)}) and writes no text; "
+            "name a causal language model."
+        )
+
+
 def check_classifier(folder: Path) -> None:
     """Raise MoraError where the folder's config says that the model writes text, so that its
     weights have no head for a reward."""
-    named = _config(folder).get("architectures")
-    kinds = [str(kind) for kind in named] if isinstance(named, list) else []
+    kinds = _kinds(folder)
     if kinds and all(kind.endswith("ForCausalLM") for kind in kinds):
         raise MoraError(
             f"{folder} holds a model that writes text ({', '.join(kinds)}), no reward model; "
             "name one that was saved for sequence classification."
         )
+
+
+def check_heads(folder: Path, heads: Sequence[int]) -> None:
+    """Raise MoraError where the folder's config counts fewer heads than those named."""
+    config = _config(folder)
+    labels = config.get("id2label")
+    known = len(labels) if isinstance(labels, dict) else config.get("num_labels")
+    if isinstance(known, int) and max(heads, default=0) >= known:
+        raise MoraError(
+            f"{folder} has {known} head{'s' if known > 1 else ''}, numbered from 0, so none is "
+            f"numbered {max(heads)}; name others in heads."
+        )
+
+
+def _kinds(folder: Path) -> list[str]:
+    named = _config(folder).get("architectures")
+    return [str(kind) for kind in named] if isinstance(named, list) else []
+
+
+def _shards(folder: Path) -> list[str]:
+    """The files that the folder's index of weights names, if it has one."""
+    index = folder / "model.safetensors.index.json"
+    try:
+        files = json.loads(index.read_text())["weight_map"].values() if index.is_file() else ()
+        return sorted({Path(str(name)).name for name in files})
+    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+        raise MoraError(f"{index} cannot be read; copy the model's folder anew.") from error
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -101,8 +142,12 @@ def weight_shapes(folder: Path) -> dict[str, list[int]]:
             with file.open("rb") as stream:
                 size = int.from_bytes(stream.read(8), "little")
                 header = json.loads(stream.read(min(size, MOST_HEADER)))
-            found |= {k: v["shape"] for k, v in header.items() if k != "__metadata__"}
-        except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+            tensors = {k: v for k, v in header.items() if k != "__metadata__"}
+            found |= {k: v["shape"] for k, v in tensors.items()}
+            end = max((v["data_offsets"][1] for v in tensors.values()), default=0)
+            if file.stat().st_size < 8 + size + end:
+                raise ValueError("cut off")
+        except (OSError, ValueError, AttributeError, LookupError, TypeError) as error:
             raise MoraError(
                 f"{file} cannot be read as safetensors; copy the model's folder anew."
             ) from error

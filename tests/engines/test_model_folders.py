@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 
 from alignment.method.errors import MoraError
-from alignment.model_folders import check_model
+from alignment.model_folders import check_heads, check_model, check_writer
+from tests.builders import write_weights
 from workers.engines.folders import fingerprint, publish
 
 
 def model(folder: Path) -> Path:
     folder.mkdir()
     (folder / "config.json").write_text("{}")
-    (folder / "model.safetensors").write_bytes(b"weights")
+    write_weights(folder, "weight")
     return folder
 
 
@@ -28,6 +29,43 @@ def test_a_folder_with_a_format_that_can_run_code_is_refused(tmp_path: Path, nam
     (folder / name).write_bytes(b"")
     with pytest.raises(MoraError, match=Path(name).name):
         check_model(folder)
+
+
+def test_a_folder_that_lacks_a_part_of_its_weights_is_refused(tmp_path: Path) -> None:
+    folder = model(tmp_path / "m")
+    index = folder / "model.safetensors.index.json"
+    index.write_text('{"weight_map": {"weight": "model.safetensors", "other": "more.safetensors"}}')
+    with pytest.raises(MoraError, match=r"lacks more\.safetensors"):
+        check_model(folder)
+    index.write_text("[]")
+    with pytest.raises(MoraError, match="cannot be read"):
+        check_model(folder)
+
+
+def test_weights_that_are_cut_off_are_refused(tmp_path: Path) -> None:
+    folder = model(tmp_path / "m")
+    header = b'{"weight": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}'
+    whole = len(header).to_bytes(8, "little") + header + bytes(8)
+    file = folder / "model.safetensors"
+    file.write_bytes(whole)
+    check_model(folder)
+    for size in (len(whole) - 1, 20, 3):
+        file.write_bytes(whole[:size])
+        with pytest.raises(MoraError, match="cannot be read as safetensors"):
+            check_model(folder)
+
+
+def test_a_model_that_gives_classes_is_no_policy_and_has_the_heads_it_says(tmp_path: Path) -> None:
+    folder = model(tmp_path / "m")
+    check_writer(folder)
+    check_heads(folder, (9,))
+    config = '{"architectures": ["LlamaForSequenceClassification"], "id2label": {"0": "a"}}'
+    (folder / "config.json").write_text(config)
+    with pytest.raises(MoraError, match="writes no text"):
+        check_writer(folder)
+    check_heads(folder, (0,))
+    with pytest.raises(MoraError, match="has 1 head, numbered from 0, so none is numbered 1"):
+        check_heads(folder, (0, 1))
 
 
 def test_a_folder_without_safetensors_is_refused(tmp_path: Path) -> None:
