@@ -11,6 +11,7 @@ from math import isnan, nan
 from typing import Any
 
 from alignment.method import guards, judging, mc2, preferences
+from alignment.method.errors import MoraError
 from alignment.method.judging import Judgement
 from alignment.method.seeds import seed_of
 from alignment.models import Judge, Policy, Prompt
@@ -100,7 +101,7 @@ def prompt_harms(
     """Harm of prompts' own texts, 0 to 1, by a judge that scores prompts; None for no score. And
     the tokens that it took at an endpoint."""
     if by.prompt_rule:
-        found = _rules(ask, by.prompt_rule, [(prompt, "") for prompt in prompts])
+        found = _rules(ask, by, by.prompt_rule, [(prompt, "") for prompt in prompts])
         return [judgement["raw"] for judgement in found], Counter()
     judged = _judge(ask, by, [(prompt, None) for prompt in prompts])
     raw = [nan if j["raw"] is None else j["raw"] for j in judged.judgements]
@@ -116,13 +117,20 @@ def _judge(ask: Ask, by: Judge, items: list[Item], repeat: int = 0) -> Judged:
 
 
 def _by_rule(ask: Ask, by: Judge, items: list[Item], repeat: int) -> Judged:
-    return Judged(judgements=_rules(ask, by.rule, items))
+    return Judged(judgements=_rules(ask, by, by.rule, items))
 
 
-def _rules(ask: Ask, rule: str, items: list[Item]) -> Judgements:
+def _rules(ask: Ask, by: Judge, rule: str, items: list[Item]) -> Judgements:
+    """A child imports the code once, so that other code is for another child."""
+    if by.code != by.code_now:
+        raise MoraError(
+            f"the code of judge {by} was edited while the run is at work with it: put it back, or"
+            " start a run anew, which uses again what was finished before"
+        )
     prompts, completions = zip(*items, strict=True) if items else ((), ())
     args = {"rule": rule, "prompts": list(prompts), "completions": list(completions)}
-    found: Judgements = ask({"engine": "rules"}, "judge", args)
+    spec = {"engine": "rules", **({"code": by.code} if by.code else {})}
+    found: Judgements = ask(spec, "judge", args)
     return found
 
 

@@ -25,7 +25,7 @@ from alignment.method.judging import (
 )
 from alignment.method.preferences import pair_template
 from alignment.method.rewriting import RewriterSettings
-from alignment.method.rules import known_rules
+from alignment.method.rules import code_of, known_rules
 from alignment.models.projects import Dimension, Project
 
 JUDGE_SETTINGS: dict[str, type[Frozen]] = {
@@ -67,6 +67,9 @@ class Judge(models.Model):
     settings = models.JSONField(default=dict, blank=True, help_text="of the other engines")
     use = models.CharField(max_length=20, choices=Use, default=Use.PAIRING)
     version = models.PositiveIntegerField(default=1)
+    code = models.CharField(
+        max_length=64, blank=True, help_text="what tells the code of an operator's rule"
+    )
 
     class Meta:
         ordering = ("project_id", "dimension__position", "name")
@@ -126,6 +129,11 @@ class Judge(models.Model):
                 f"a {self.engine} judge gives a share from 0 to 1, higher the better: the scale of"
                 f" {record.name} must be that"
             )
+
+    @property
+    def code_now(self) -> str:
+        """What tells the code of its rules as the operator's files now are."""
+        return code_of(filter(None, (self.rule, self.prompt_rule)), console.RULES)
 
     @property
     def typed(self) -> Any:

@@ -1,6 +1,7 @@
 """Save judges and rewriters in versions, try a judge on texts, put a reward model on a scale."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import numpy as np
@@ -43,6 +44,8 @@ def save(row: Judge | Rewriter) -> None:
     Raises ValidationError for settings that cannot be.
     """
     row.full_clean()
+    if isinstance(row, Judge):
+        row.code = row.code_now
     with transaction.atomic():
         if row.pk is not None:
             known = type(row).objects.select_for_update().get(pk=row.pk)
@@ -71,6 +74,22 @@ def check_change(row: Judge | Rewriter) -> None:
         )
 
 
+def notice_code(project: Project) -> None:
+    """Make judges whose rules the operator has edited since a new version, for what they scored
+    does not compare. Raises MoraError while a run is at work with one."""
+    for judge in project.judges.exclude(rule="", prompt_rule=""):
+        if judge.code == judge.code_now:
+            continue
+        live = [r for r in runs_naming(judge) if r.status not in (*ENDED, Status.PENDING)]
+        if live:
+            raise MoraError(
+                f"the code of judge {judge} is not as it was, and run {live[0]} is at work with it:"
+                " put it back, or wait until that run has ended"
+            )
+        with suppress(ValidationError):  # a rule that is no longer listed; who needs it is told
+            save(judge)
+
+
 def runs_naming(row: Judge | Rewriter) -> list[Run]:
     """The project's runs whose configuration names the judge or rewriter."""
     return [run for run in row.project.runs.all() if row.name in _named(run, row)]
@@ -83,7 +102,7 @@ def _named(run: Run, row: Judge | Rewriter) -> set[str]:
 
 
 def _what_counts(row: Judge | Rewriter | Any) -> tuple[Any, ...]:
-    names = ("engine", "rule", "prompt_rule", "dimension_id", "settings")
+    names = ("engine", "rule", "prompt_rule", "code", "dimension_id", "settings")
     return tuple(getattr(row, name, None) for name in names)
 
 
@@ -144,6 +163,8 @@ def try_judge(
         raise MoraError("only a rubric judge compares two completions")
     if any(len(text) > MOST_TEXT or "\0" in text for item in items for text in item):
         raise MoraError(f"a text is over {MOST_TEXT:,} characters or holds a NUL character")
+    notice_code(judge.project)
+    judge.refresh_from_db()
     with transaction.atomic():
         trial = JudgeTrial.objects.create(
             judge=judge,

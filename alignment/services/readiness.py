@@ -2,6 +2,7 @@
 gives a sentence that says what is missing and what to do, or an empty one."""
 
 from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 
 from django.conf import settings
@@ -13,9 +14,11 @@ from alignment.method.mc2 import answers_of
 from alignment.model_folders import (
     allowed,
     check_classifier,
+    check_heads,
     check_model,
     check_score_head,
     check_template,
+    check_writer,
     weight_shapes,
 )
 from alignment.models import Judge, Policy, Project, Rewriter
@@ -34,7 +37,7 @@ def policy_problem(policy: Policy) -> str:
         return _endpoint_problem(policy.endpoint)
     if not policy.path.is_dir():
         return f"the model folder of {policy.name!r} is gone"
-    return _folder_problem(policy.path, check_model, check_template)
+    return _folder_problem(policy.path, check_model, check_writer, check_template)
 
 
 def judge_problem(judge: Judge, use: str) -> str:
@@ -163,7 +166,9 @@ def _checks_of_head(row: Judge | Rewriter) -> list[Callable[[Path], None]]:
         return []
     if row.settings.get("output") == "end_scores":
         return [check_score_head]
-    return [] if row.settings.get("remote_code") else [check_classifier]
+    if row.settings.get("remote_code"):
+        return []
+    return [check_classifier, partial(check_heads, heads=row.settings.get("heads", (0,)))]
 
 
 def _folder_problem(folder: Path, *checks: Callable[[Path], None]) -> str:

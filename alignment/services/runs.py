@@ -13,11 +13,13 @@ from alignment.method import plan
 from alignment.method.ceiling import default_min_valid
 from alignment.method.config import MiningConfig, RunConfig
 from alignment.method.errors import MoraError
+from alignment.method.selection import implied_gap
 from alignment.models import ENDED, Judge, Project, Role, Run, Stage, Status
 from alignment.models.judges import harm_judge
 from alignment.permissions import require
 from alignment.queries.prompts import seeds_of
 from alignment.queries.trials import measured_noise
+from alignment.services.judges import notice_code
 from alignment.services.readiness import (
     COMPARISON,
     judge_problem,
@@ -55,6 +57,7 @@ def create_run(*, project: Project, name: str, config: RunConfig, by: User) -> R
     """
     require(by, project, Role.RESEARCHER)
     check_config(project, config)
+    notice_code(project)
     config = with_measured_noise(project, config)
     try:
         with transaction.atomic():
@@ -115,6 +118,7 @@ def with_measured_noise(project: Project, config: RunConfig) -> RunConfig:
 def start_run(*, run: Run, by: User) -> None:
     """Start a pending run; on one already started it does nothing."""
     require(by, run.project, Role.RESEARCHER)
+    notice_code(run.project)
     lifecycle.advance(run)
 
 
@@ -132,6 +136,7 @@ def retry_run(*, run: Run, by: User) -> None:
     run.refresh_from_db()
     if run.status not in (Status.FAILED, Status.CANCELLED):
         raise MoraError(f"only a failed or cancelled run can be retried; this one {_is(run)}")
+    notice_code(run.project)
     if outdated := outdated_stage(run):
         raise MoraError(
             f"a judge, rewriter, dimension, policy or prompt set of {outdated.kind} in round"
@@ -169,6 +174,11 @@ def check_config(project: Project, config: RunConfig) -> None:
         errors["mine.min_valid"] = (
             f"a verdict needs {needed} valid rollouts of a prompt, but N is {config.sample.n}, so"
             " nothing could be mined: raise N or lower this"
+        )
+    if config.pair.rule == "rs_dpo" and (gap := implied_gap(config.pair.tau, config.pair.eta)) > 1:
+        errors["pair.tau"] = (
+            f"tau and eta ask for a gap of {gap:.3g}, but weighted rewards differ by 1 at most:"
+            " lower either"
         )
     if len(config.dimensions) < 2:
         errors["dimensions"] = "mining needs two dimensions or more"

@@ -39,6 +39,16 @@ def test_a_rule_that_fails_on_an_item_gives_no_score_and_says_why(odd: None) -> 
     ]
 
 
+def test_a_rule_may_give_the_score_alone(odd: None) -> None:
+    assert judge("counts", ["p"], ["two words"]) == [{"raw": 2, "reply": "2", "reason": ""}]
+
+
+def test_what_is_neither_a_number_nor_none_is_no_score(odd: None) -> None:
+    (found,) = judge("gives_text", ["p"], ["text"])
+    assert found["raw"] is None
+    assert found["reason"] == "the rule gave 'text', which is neither a number nor None"
+
+
 def test_a_score_that_is_not_a_number_is_no_score(odd: None) -> None:
     (found,) = judge("gives_nan", ["p"], ["text"])
     assert found["raw"] is None and "nan" in found["reason"]

@@ -335,6 +335,13 @@ def test_a_set_of_near_duplicates_of_held_out_prompts_is_refused(project: Projec
     check_config(project, config_of(rounds=[{"prompts": "more", "focus": "harmless"}]))
 
 
+def test_a_gap_that_no_rewards_can_have_is_refused(project: Project) -> None:
+    with pytest.raises(BadConfig) as raised:
+        check_config(project, config_of(pair={"rule": "rs_dpo", "tau": 1.0, "eta": 0.85}))
+    assert "ask for a gap of 1.73" in raised.value.errors["pair.tau"]
+    check_config(project, config_of(pair={"rule": "rs_dpo", "tau": 0.5, "eta": 0.85}))
+
+
 def test_rollouts_that_no_pair_can_come_from_are_refused_or_warned_of(project: Project) -> None:
     with pytest.raises(BadConfig) as raised:
         check_config(project, config_of(resample_n=1))

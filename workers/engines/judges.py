@@ -1,8 +1,8 @@
 """The `rules` judges: Python callables that score a completion, a refusal matcher, and regular
 expressions of a project's people, which run with a time limit.
 
-A rule takes prompt and completion and gives (raw score or none, reason). The operator adds rules
-by MORA_RULES ("name=module:function,..."); users cannot.
+A rule takes prompt and completion and gives (raw score or None, reason), or the score alone. The
+operator adds rules by MORA_RULES ("name=module:function,..."); users cannot.
 """
 
 import importlib
@@ -10,6 +10,7 @@ import math
 import os
 import re
 from collections.abc import Callable
+from numbers import Real
 from platform import python_version
 from typing import Any
 
@@ -20,7 +21,7 @@ from alignment.method.rules import known_rules
 from workers.engines.engine import Engine, Spec
 
 MATCH_SECONDS = 0.5
-Rule = Callable[[str, str], tuple[float | None, str]]
+Rule = Callable[[str, str], tuple[float | None, str] | float | None]
 
 
 def load(spec: Spec) -> Engine:
@@ -79,11 +80,12 @@ def find(name: str) -> Rule:
 def _score(rule: Rule, prompt: str, completion: str) -> dict[str, Any]:
     """A bad item is data: a rule that fails on it gives no score and says why."""
     try:
-        raw, reason = rule(prompt, completion)
+        found = rule(prompt, completion)
     except Exception as error:
-        raw, reason = None, f"the rule failed: {type(error).__name__}: {error}"
-    if raw is not None and not math.isfinite(raw):
-        raw, reason = None, f"the rule gave {raw}, which is no score"
+        found = None, f"the rule failed: {type(error).__name__}: {error}"
+    raw, reason = found if isinstance(found, tuple) and len(found) == 2 else (found, "")
+    if raw is not None and not (isinstance(raw, Real) and math.isfinite(raw)):
+        raw, reason = None, f"the rule gave {raw!r:.200}, which is neither a number nor None"
     return {"raw": raw, "reply": "" if raw is None else f"{raw:g}", "reason": reason}
 
 
