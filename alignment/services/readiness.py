@@ -126,6 +126,8 @@ def lora_problem(policy: Policy, config: RunConfig) -> str:
     """Why LoRA cannot train the policy: its weights have none of the modules named."""
     if config.train.method != "lora" or not policy.folder:
         return ""
+    if any(target.split(".")[-1] == "lm_head" for target in config.train.targets):
+        return "LoRA cannot train lm_head, whose weights TRL reads past an adapter: leave it out"
     try:
         shapes = weight_shapes(policy.path)
     except MoraError as error:

@@ -371,6 +371,8 @@ def test_a_policy_without_the_modules_that_lora_trains_is_refused(project: Proje
     assert "(c_attn, c_fc)" in told
     for train in ({"method": "full"}, {"lora_targets": "c_attn, c_proj"}):
         check_config(project, config_of(train=train))
+    with pytest.raises(BadConfig, match="LoRA cannot train lm_head"):
+        check_config(project, config_of(train={"lora_targets": "c_attn, lm_head"}))
     (folder / "model.safetensors").write_bytes(b"cut")
     with pytest.raises(BadConfig, match="cannot be read as safetensors"):
         check_config(project, config_of())

@@ -179,7 +179,7 @@ def _trainer(
             peft_config=_lora(settings) if settings.method == "lora" else None,
         )
     except ValueError as error:
-        if "target modules" not in str(error).lower():
+        if "target modules" not in str(error).lower().replace("_", " "):
             raise
         raise MoraError(
             f"LoRA cannot train {', '.join(settings.targets)} of {model} ({error}); set "
