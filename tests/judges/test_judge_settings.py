@@ -96,7 +96,8 @@ def test_a_judge_that_cannot_work_says_so_before_a_run(
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "pytorch_model.bin").touch()
     assert "can run code when it is read" in readiness.judge_problem(reward, "pairing")
-    (tmp_path / "pytorch_model.bin").rename(tmp_path / "model.safetensors")
+    (tmp_path / "pytorch_model.bin").unlink()
+    write_weights(tmp_path, "score.weight")
     assert "no scale yet" in readiness.judge_problem(reward, "pairing")
     settings.MODEL_ROOTS = [tmp_path / "other"]
     assert "MODEL_ROOTS" in readiness.judge_problem(reward, "pairing")
