@@ -1,12 +1,12 @@
 """What the arms of the Compare page are called: by their runs without the seed, start policies by
-their policy, imported ones by their label."""
+their policy, imported ones by their label, with their set where another has that."""
 
 import json
 import re
 from collections.abc import Container, Mapping
 from typing import Any
 
-from alignment.models import Evaluation, Stage
+from alignment.models import Stage
 
 SEED_IN_NAME = re.compile(r"[ _-]*seed[ _-]*\d+", re.IGNORECASE)
 
@@ -19,25 +19,31 @@ def start_facts(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def arm_name(
-    evaluation: Evaluation,
-    stage: Stage | None,
+    stage: Stage,
     taken: Container[str],
     starts: Mapping[str, Mapping[str, Any]],
     *,
     untrained: bool,
 ) -> str:
-    """A name that is not taken, of an evaluation and the stage that has or reuses it; starts: by
-    the name of a start policy's arm its run's configuration; untrained: of runs whose rounds
-    trained nothing."""
-    if stage is None:
-        name = evaluation.label
-    elif stage.round == 0:
+    """A name that is not taken, of the stage that has or reuses an evaluation; starts: by the name
+    of a start policy's arm its run's configuration; untrained: of runs whose rounds trained
+    nothing."""
+    if stage.round == 0:
         name = _start_name(stage.run.config, starts)
     else:
         run = SEED_IN_NAME.sub("", stage.run.name).strip() or stage.run.name
         last = stage.round == len(stage.run.config["rounds"])
         name = run if last else f"{run}, round {stage.round}"
         name += " (not trained)" if untrained else ""
+    return _unique(name, taken)
+
+
+def imported_name(label: str, prompt_set: str, taken: Container[str]) -> str:
+    """A name that is not taken, of an imported evaluation on prompts of a set."""
+    return _unique(f"{label} ({prompt_set})" if label in taken else label, taken)
+
+
+def _unique(name: str, taken: Container[str]) -> str:
     number = 2
     unique = name
     while unique in taken:

@@ -1,12 +1,13 @@
 """Which prompts evaluations were asked, whatever their policies answered: only evaluations that
-were asked the same ones are compared."""
+were asked the same ones are compared, and imported ones on those that all have."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from django.contrib.postgres.aggregates import ArrayAgg
 from django.db import connection
 
-from alignment.models import Evaluation
+from alignment.models import Evaluation, Rollout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,16 @@ def prompts_asked(evaluations: Sequence[Evaluation]) -> dict[int, Asked]:
     return {
         e.pk: planned.get(e.stage_id) or answered.get(e.sampling_id, nothing) for e in evaluations
     }
+
+
+def imported_from(evaluations: Iterable[Evaluation]) -> dict[int, tuple[str, frozenset[int]]]:
+    """By the sampling of an imported evaluation the set that its prompts are from, and their ids;
+    none of one without rollouts. One query."""
+    samplings = [e.sampling_id for e in evaluations if e.stage_id is None]
+    rows = Rollout.objects.filter(sampling__in=samplings).order_by()
+    found = rows.values_list("sampling", "prompt__prompt_set__name")
+    own = found.annotate(prompts=ArrayAgg("prompt", distinct=True))
+    return {sampling: (name, frozenset(prompts)) for sampling, name, prompts in own}
 
 
 def _found(query: str, ids: Iterable[int | None]) -> dict[int | None, Asked]:

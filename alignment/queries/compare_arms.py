@@ -1,5 +1,5 @@
 """The arms that the Compare page compares: runs whose configurations differ in nothing but the seed
-are one; so are imported policies by name."""
+are one; an imported evaluation is one of its own."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from alignment.models import Evaluation, Project, Stage, Status
-from alignment.queries.arm_names import arm_name, start_facts
-from alignment.queries.asked import prompts_asked
+from alignment.queries.arm_names import arm_name, imported_name, start_facts
+from alignment.queries.asked import imported_from, prompts_asked
 from alignment.queries.preferences import compared_by
 from alignment.queries.results import finished_evaluations
 from alignment.queries.scores import Judged, judged_by
@@ -64,7 +64,8 @@ class CompareArm:
 @dataclass(frozen=True, kw_only=True)
 class _Found:
     """An evaluation, the stage that has it or reuses it, none for an imported one, the key of the
-    prompts that it was asked, and whether rounds came before it that all trained nothing."""
+    prompts that it was asked, of an imported one their set, and whether rounds came before it that
+    all trained nothing."""
 
     evaluation: Evaluation
     stage: Stage | None
@@ -83,7 +84,7 @@ class _Found:
     def key(self) -> tuple[str, int, str]:
         """Equal for one arm, whose seeds were asked the same prompts unless a limit chose them."""
         if self.stage is None:
-            return f"imported {self.evaluation.label}", 1, self.asked
+            return f"imported {self.evaluation.pk}", 1, self.asked
         limit = self.stage.run.config["evaluate"].get("limit")
         return _key(self.stage), self.stage.round, "" if limit else self.asked
 
@@ -120,11 +121,11 @@ def _found(project: Project) -> list[_Found]:
     by_stage = {e.stage_id: e for e in evaluations}
     stages = Stage.objects.filter(run__project=project, kind="evaluate", status=Status.SUCCEEDED)
     asked = {pk: found.key for pk, found in prompts_asked(evaluations).items()}
-    # Imported completions are compared on the prompts that all have, whatever each file holds.
+    sets = imported_from(evaluations)
     found = [
-        _Found(evaluation=e, stage=None, asked="imported")
+        _Found(evaluation=e, stage=None, asked=sets[e.sampling_id][0])
         for e in evaluations
-        if e.stage_id is None
+        if e.sampling_id in sets
     ]
     empty = untrained_rounds(stages.values_list("run", flat=True))
     for stage in stages.select_related("run").order_by("pk"):
@@ -194,4 +195,6 @@ def _name(own: Mapping[int, _Found], arms: Sequence[CompareArm]) -> str:
     taken = {name for a in arms for name in (a.name, *a.also)}
     starts = {a.name: next(iter(a.stages.values())).run.config for a in arms if a.round == 0}
     untrained = all(f.untrained for f in own.values())
-    return arm_name(found.evaluation, found.stage, taken, starts, untrained=untrained)
+    if found.stage is None:
+        return imported_name(found.evaluation.label, found.asked, taken)
+    return arm_name(found.stage, taken, starts, untrained=untrained)

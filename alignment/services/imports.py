@@ -30,7 +30,7 @@ from alignment.services.imported_scores import (
     record_scores,
     score_columns,
 )
-from alignment.services.known_rollouts import add_judges, keep_what_adds
+from alignment.services.known_rollouts import add_judges, join_alike, keep_what_adds
 from alignment.services.names import check_name
 from alignment.services.staging import Problems
 
@@ -42,7 +42,7 @@ _ROLLOUT = (*_PROMPT, "completion", "raw", "reward", "reply")
 class Imported:
     """What an import did. rows: imported; scored: rollouts on record that got scores which they
     lacked; prompts: new in the set; problems: of rows left out; notes: what was noticed that harms
-    no row; evaluation: of imported rollouts, if any."""
+    no row; evaluation: of imported rollouts, if any; joined: rollouts that it has besides these."""
 
     rows: int
     prompts: int
@@ -50,6 +50,7 @@ class Imported:
     notes: tuple[str, ...]
     scored: int = 0
     evaluation: Evaluation | None = None
+    joined: int = 0
 
 
 class BadRows(MoraError):
@@ -114,8 +115,9 @@ def import_rollouts(
     """Record a file's completions with their scores as an evaluation of a policy.
 
     The prompts that the set lacks are added to it. Completions that the policy has in the set get
-    the scores that they lack; one that differs from that on record is a bad row. scores: formulas,
-    see `importing.formula`, one a dimension. make_dimensions: make the dimensions that the project
+    the scores that they lack; one that differs from that on record is a bad row. Further ones join
+    the policy's evaluation in the set whose scores were read alike. scores: formulas, see
+    `importing.formula`, one a dimension. make_dimensions: make the dimensions that the project
     lacks, scale 0 to 1, bar 1. The rest is as for `import_prompts`; columns may name the completion
     too.
     """
@@ -134,6 +136,9 @@ def import_rollouts(
         evaluation, rows = record_evaluation(cursor, prompt_set, policy_name, path.name, scored)
         notes = record_scores(cursor, scored)
         add_judges(cursor, scored)
+        whole = join_alike(cursor, prompt_set, policy_name)
+        if evaluation:
+            evaluation = whole.get(evaluation.pk, evaluation)
     return Imported(
         rows=rows,
         scored=known,
@@ -141,6 +146,7 @@ def import_rollouts(
         problems=problems,
         notes=(*table.notes, *notes),
         evaluation=evaluation,
+        joined=evaluation.sampling.rollouts.count() - rows if evaluation else 0,
     )
 
 

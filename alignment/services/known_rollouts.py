@@ -1,5 +1,6 @@
-"""Rows of completions that the record holds already: which rollout each is, and scores that the
-rollout lacks. A score on record stays what it is.
+"""Rows of completions that the record holds already: which rollout each is, scores that the
+rollout lacks, and the evaluation that further completions belong to. A score on record stays what
+it is.
 
 Rows are in the temporary table of `services.staging`.
 """
@@ -7,8 +8,10 @@ Rows are in the temporary table of `services.staging`.
 from collections.abc import Sequence
 
 from django.db.backends.utils import CursorWrapper
+from django.db.models import Exists, OuterRef
 
-from alignment.models import PromptSet
+from alignment.models import Evaluation, JudgeTrial, PromptSet, Rollout
+from alignment.queries.scores import Judged, judged_by
 from alignment.services import staging
 from alignment.services.imported_scores import ENGINE, KNOWN, ScoreColumns
 from alignment.services.staging import Problems
@@ -60,6 +63,12 @@ SELECT DISTINCT e.id, %s::bigint FROM staged s JOIN alignment_rollout r ON r.id 
 JOIN alignment_evaluation e ON e.sampling_id = r.sampling_id WHERE s.raw[%s] IS NOT NULL
 ON CONFLICT DO NOTHING
 """
+_MOVE = """
+UPDATE alignment_rollout r SET sampling_id = %s, index = r.index + (
+  SELECT coalesce(max(o.index) + 1, 0) FROM alignment_rollout o
+  WHERE o.sampling_id = %s AND o.prompt_id = r.prompt_id)
+WHERE r.sampling_id = %s
+"""
 
 
 def match(
@@ -100,3 +109,39 @@ def add_judges(cursor: CursorWrapper, scored: Sequence[ScoreColumns]) -> None:
     """Name the judges of the staged scores in the evaluations that their rollouts are of."""
     for k, score in enumerate(scored, 1):
         cursor.execute(_JUDGED_BY, [score.judge.pk, k])
+
+
+def join_alike(
+    cursor: CursorWrapper, prompt_set: PromptSet, policy_name: str
+) -> dict[int, Evaluation]:
+    """Make the policy's imported evaluations on the set that the same versions of the same judges
+    scored one, the oldest, so that a policy has one however its completions were cut into files;
+    by the id of each that went the one that it is in now."""
+    own = Rollout.objects.filter(sampling=OuterRef("sampling"), prompt__prompt_set=prompt_set)
+    found = Evaluation.objects.filter(
+        Exists(own),
+        project=prompt_set.project,
+        policy__name=policy_name,
+        stage=None,
+        sampling__engine=ENGINE,
+    )
+    evaluations = list(found.select_related("sampling").prefetch_related("judges").order_by("pk"))
+    judged = judged_by(evaluations)
+    kept: dict[Judged, Evaluation] = {}
+    gone: dict[int, Evaluation] = {}
+    for evaluation in evaluations:
+        whole = kept.setdefault(judged[evaluation.pk], evaluation)
+        if whole is not evaluation:
+            gone[evaluation.pk] = whole
+            _move(cursor, evaluation, whole)
+    return gone
+
+
+def _move(cursor: CursorWrapper, part: Evaluation, whole: Evaluation) -> None:
+    """Put an evaluation's rollouts behind those of another, and what was of it to that one."""
+    to, gone = whole.sampling, part.sampling
+    cursor.execute(_MOVE, [to.pk, to.pk, gone.pk])
+    JudgeTrial.objects.filter(sampling=gone).update(sampling=to)
+    to.source = ", ".join(filter(None, [to.source, gone.source]))[:500]
+    to.save(update_fields=("source",))
+    gone.delete()

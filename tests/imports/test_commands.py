@@ -129,3 +129,9 @@ def test_rollouts_are_imported(write_file: WriteFile) -> None:
         "added scores to 2 completions known before\n"
     )
     assert Rollout.objects.count() == 2
+    more = write_file("b.csv", "prompt,completion,ok\nb,z,no\n")
+    out, _ = run(
+        "import_rollouts", more, "--project", "p", "--set", "S", "--policy", "model",
+        "--score", "helpful=ok:yes=1,no=0", "--score", "harmless=ok:yes=0,no=1",
+    )  # fmt: skip
+    assert out.endswith("they join 2 completions on record in one evaluation\n")

@@ -9,6 +9,7 @@ from alignment.models import (
     Dimension,
     Evaluation,
     Judge,
+    JudgeTrial,
     Policy,
     Project,
     Prompt,
@@ -259,3 +260,58 @@ def test_equal_answers_are_matched_in_their_order(project: Project, write_file: 
     done = load(project, third, scores=SCORES[1:], skip_bad=True)
     assert (done.rows, done.scored, done.problems.total) == (0, 2, 1)
     assert [raw for _, name, raw in on_record() if name == "harmless"] == [1, 0]
+
+
+HALVES = (FILE, "prompt,response,grade,safe,kind\nHow?,Well,4,no,unsafe\nWho?,Me,3,yes,unsafe\n")
+
+
+def figures(evaluation: Evaluation | None) -> tuple[Any, ...]:
+    assert evaluation is not None
+    (row,) = policy_table([evaluation])
+    return row.rewards, row.joint_pass_rate, row.prompts, row.rollouts
+
+
+def test_two_files_of_a_policy_give_what_one_file_gives(
+    project: Project, write_file: WriteFile
+) -> None:
+    first, second = (load(project, write_file(f"{i}.csv", rows)) for i, rows in enumerate(HALVES))
+    assert second.evaluation == first.evaluation == Evaluation.objects.get()
+    assert (first.joined, second.joined, second.rows) == (0, 3, 2)
+    whole = FILE + HALVES[1].partition("\n")[2]
+    other = load(project, write_file("whole.csv", whole), policy_name="whole").evaluation
+    assert figures(second.evaluation) == figures(other)
+    sampling = Sampling.objects.get(policy__name="model")
+    assert sampling.source == "0.csv, 1.csv"
+    order = sampling.rollouts.filter(prompt__text="How?").order_by("index")
+    assert list(order.values_list("text", flat=True)) == ["Thus", "So", "Well"]
+
+
+def test_completions_judged_on_other_columns_or_versions_or_of_another_set_stay_apart(
+    project: Project, write_file: WriteFile
+) -> None:
+    load(project, write_file("a.csv", FILE))
+    load(project, write_file("b.csv", HALVES[1]), scores=SCORES[:1])
+    load(project, write_file("b.csv", HALVES[1]), set_name="T")
+    assert Evaluation.objects.count() == 3
+    Judge.objects.update(version=2)
+    more = "prompt,response,grade,safe,kind\nHow?,Hence,4,no,unsafe\n"
+    done = load(project, write_file("c.csv", more))
+    assert (Evaluation.objects.count(), done.joined) == (4, 0)
+
+
+def test_evaluations_are_one_once_their_labels_are_of_the_same_columns(
+    project: Project, write_file: WriteFile
+) -> None:
+    paths = [write_file(f"{i}.csv", rows) for i, rows in enumerate(HALVES)]
+    first = load(project, paths[0]).evaluation
+    part = load(project, paths[1], scores=SCORES[:1]).evaluation
+    assert part is not None and part != first
+    judge = project.judges.get(name="helpful from grade")
+    trial = JudgeTrial.objects.create(
+        judge=judge, judge_version=1, items=[["How?", "Well"]], sampling=part.sampling
+    )
+    done = load(project, paths[1], scores=SCORES[1:])
+    assert (done.rows, done.scored) == (0, 2)
+    assert first is not None and Evaluation.objects.get() == first
+    trial.refresh_from_db()
+    assert (trial.sampling, first.sampling.rollouts.count()) == (first.sampling, 5)

@@ -226,6 +226,7 @@ def test_versions_of_judges_are_asked_for_all_evaluations_at_once(
     project: Project, arms: dict[str, list[Run]]
 ) -> None:
     project.judges.update(version=2)
+    add_evaluation(project, "imported", SAFE)
     with CaptureQueriesContext(connection) as few:
         arms_of(project)
     for i in range(4):

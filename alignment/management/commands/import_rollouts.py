@@ -22,7 +22,8 @@ XSTest asks safe prompts for help and unsafe ones, whose type starts with contra
 
 Rows that repeat prompt, completion and id are bad; see also import_prompts. Prompts that the set
 lacks are added. Completions that the policy has in the set get the scores that they lack, as on
-another dimension; a row whose score differs from the one on record is bad. The policy appears on
+another dimension; a row whose score differs from the one on record is bad. Further completions
+join those of the policy in the set whose scores were read alike. The policy appears on
 the project's Pareto page, compared with those whose scores were read alike on the same set.
 """
 
@@ -69,5 +70,7 @@ class Command(BaseCommand):
             f"imported {done.rows:,} completions of {options['policy']} into {where}"
             f" ({done.prompts:,} prompts added)"
         )
+        if done.joined:
+            self.stdout.write(f"they join {done.joined:,} completions on record in one evaluation")
         if done.scored:
             self.stdout.write(f"added scores to {done.scored:,} completions known before")
