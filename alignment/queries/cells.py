@@ -41,6 +41,14 @@ class Answered:
     def names(self) -> list[str]:
         return [d.name for d in self.dims]
 
+    @property
+    def answered_by(self) -> dict[str, int]:
+        """By arm how many prompts it answered with every seed, whether or not the others did."""
+        return {
+            name: len(set.intersection(*(set(scores.parent.tolist()) for scores in cells.scores)))
+            for name, cells in self.arms.items()
+        }
+
 
 def answered(arms: Mapping[str, Sequence[Evaluation]]) -> Answered:
     """The cells of arms, each a list of evaluations by seed. Raises MoraError where they do not

@@ -20,7 +20,8 @@ class CompareArm:
     """Evaluations of one method at one setting after one round, by seed, and the stages of its runs
     that have or reuse them. also: arms that only reuse these. judged, compared: by which versions
     of which judges, one completion at a time and side by side. share: of the pairs that it was
-    trained on; asked: by seed the key of the prompts that were; start: the key of the arm of its
+    trained on; asked: by seed the key of the prompts that were; imported: ids of the prompts that
+    imported completions are of, which need not be the whole set; start: the key of the arm of its
     start policy, empty for imported ones, which is among that arm's keys; sweep: equal for arms
     that differ in their share alone; untrained: seeds whose rounds up to this one trained nothing,
     so that their policy is the start policy."""
@@ -33,6 +34,7 @@ class CompareArm:
     compared: Judged
     prompts: str
     asked: dict[int, str]
+    imported: frozenset[int]
     round: int
     keys: frozenset[str]
     start: str
@@ -41,14 +43,15 @@ class CompareArm:
     untrained: tuple[int, ...]
 
     def fits(self, other: "CompareArm") -> bool:
-        """Whether both were judged alike and asked the same prompts, seed by seed: a limit takes
-        others with every seed."""
+        """Whether both were judged alike and asked the same prompts, seed by seed, since a limit
+        takes others with every seed; of imported ones, some of the same."""
         side_by_side = {*self.compared, *other.compared}
         one_version = len({judge for judge, _ in side_by_side}) == len(side_by_side)
         seeds = self.asked.keys() & other.asked.keys()
         same = all(self.asked[seed] == other.asked[seed] for seed in seeds)
         alike = (self.judged, self.prompts) == (other.judged, other.prompts)
-        return alike and same and one_version
+        apart = self.imported and other.imported and self.imported.isdisjoint(other.imported)
+        return alike and same and one_version and not apart
 
     def of_seeds(self, seeds: Sequence[int]) -> "CompareArm":
         """The arm with what it has of these seeds, in their order."""
@@ -64,12 +67,13 @@ class CompareArm:
 @dataclass(frozen=True, kw_only=True)
 class _Found:
     """An evaluation, the stage that has it or reuses it, none for an imported one, the key of the
-    prompts that it was asked, of an imported one their set, and whether rounds came before it that
-    all trained nothing."""
+    prompts that it was asked, of an imported one their set and ids, and whether rounds came before
+    it that all trained nothing."""
 
     evaluation: Evaluation
     stage: Stage | None
     asked: str
+    imported: frozenset[int] = frozenset()
     untrained: bool = False
 
     @property
@@ -123,9 +127,9 @@ def _found(project: Project) -> list[_Found]:
     asked = {pk: found.key for pk, found in prompts_asked(evaluations).items()}
     sets = imported_from(evaluations)
     found = [
-        _Found(evaluation=e, stage=None, asked=sets[e.sampling_id][0])
+        _Found(evaluation=e, stage=None, asked=own[0], imported=own[1])
         for e in evaluations
-        if e.sampling_id in sets
+        if (own := sets.get(e.sampling_id))
     ]
     empty = untrained_rounds(stages.values_list("run", flat=True))
     for stage in stages.select_related("run").order_by("pk"):
@@ -151,7 +155,8 @@ def _holds(arm: CompareArm, other: CompareArm) -> bool:
 def _arm(
     name: str, key: str, own: dict[int, _Found], judged: Judged, compared: Judged
 ) -> CompareArm:
-    stage = next(iter(own.values())).stage
+    found = next(iter(own.values()))
+    stage = found.stage
     whole: dict[str, Any] = stage.run.config if stage else {}
     train = whole.get("train", {})
     rest = {**whole, "seed": 0, "train": {**train, "pairs_share": 1}}
@@ -164,6 +169,7 @@ def _arm(
         compared=compared,
         prompts=_sets(whole["evaluate"]) if whole else "imported",
         asked={seed: f.asked for seed, f in own.items()},
+        imported=found.imported,
         round=stage.round if stage else 1,
         keys=frozenset({key}),
         start=_start_key(whole) if whole else "",

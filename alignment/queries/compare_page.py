@@ -25,8 +25,10 @@ class ComparePage:
     """choices: all arms; options: names of those that may be shown beside the base, chosen: of
     those asked for, none for all; left_out: of arms with other seeds, or for room; apart: of those
     judged otherwise or on other prompts; unknown: names that no arm has; problem: why nothing is
-    compared, in a sentence; seeds: in the order of each arm's; untrained: by arm shown the seeds
-    that trained nothing; accepted: None where all arms were trained on the same prompts."""
+    compared, in a sentence; seeds: in the order of each arm's; answered: by arm shown how many
+    prompts it answered, of which only those that all did are compared, empty where those are all;
+    untrained: by arm shown the seeds that trained nothing; accepted: None where all arms were
+    trained on the same prompts."""
 
     project: Project
     choices: list[CompareArm]
@@ -39,6 +41,7 @@ class ComparePage:
     unknown: list[str] = field(default_factory=list)
     comparison: Comparison | None = None
     seeds: list[int] = field(default_factory=list)
+    answered: dict[str, int] = field(default_factory=dict)
     untrained: dict[str, list[int]] = field(default_factory=dict)
     tax: TaxMatrix | None = None
     rounds: list[str] = field(default_factory=list)
@@ -180,6 +183,7 @@ def _compared(page: ComparePage, picked: _Picked, asked: Mapping[str, str]) -> C
         page,
         comparison=found,
         seeds=seeds,
+        answered=on.answered_by if any(n > found.prompts for n in on.answered_by.values()) else {},
         untrained={arm.name: list(arm.untrained) for arm in shown if arm.untrained},
         tax=tax,
         rounds=rounds,
