@@ -56,11 +56,11 @@ class SweepOut(Schema):
 class CompareOut(Schema):
     """`comparison`: null where nothing fits, for the reason in `problem`; `options`: arms that
     `arm` may name; `left_out`: arms with other seeds, or for room; `apart`: arms of other judges,
-    other versions of one, or other prompts; `seeds`: of each arm's `by_seed`, in order;
-    `answered`: by arm how many prompts it answered, where those of another are not compared for it;
-    `untrained`: by arm the seeds whose rounds trained nothing; `tax`: of the base's rounds;
-    `accepted`: how many prompts the arms were trained on the rewrites of, and how many are in all
-    of them; null where those are the same."""
+    other versions of one, or other prompts; `seeds`: of each arm's `by_seed`, in order; `unused`:
+    the base's that not every arm has; `answered`: by arm how many prompts it answered, where those
+    of another are not compared for it; `untrained`: by arm the seeds whose rounds trained nothing;
+    `tax`: of the base's rounds; `accepted`: how many prompts the arms were trained on the rewrites
+    of, and how many are in all of them; null where those are the same."""
 
     comparison: dict[str, Any] | None
     options: list[str]
@@ -68,6 +68,7 @@ class CompareOut(Schema):
     apart: list[str]
     problem: str
     seeds: list[int]
+    unused: list[int]
     answered: dict[str, int]
     untrained: dict[str, list[int]]
     tax: TaxOut | None
@@ -96,6 +97,7 @@ def compare_arms(
         "apart": page.apart,
         "problem": page.problem,
         "seeds": page.seeds,
+        "unused": page.unused,
         "answered": page.answered,
         "untrained": page.untrained,
         "tax": _tax(page),

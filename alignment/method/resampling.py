@@ -33,6 +33,9 @@ class Estimate:
     parents: int
 
 
+UNDEFINED = Estimate(value=None, low=None, high=None, n=0, parents=0)
+
+
 def clustered_means(
     values: ArrayLike, parent: ArrayLike, *, seed: int, resamples: int = RESAMPLES
 ) -> tuple[Estimate, ...]:
@@ -106,7 +109,7 @@ def interval(drawn: Floats) -> tuple[float, float] | None:
 def estimate(values: Floats, drawn: Floats, *, parents: int) -> Estimate:
     """The mean of valid values (n,) of so many parents, its interval from the resampled means."""
     if not values.size:
-        return Estimate(value=None, low=None, high=None, n=0, parents=0)
+        return UNDEFINED
     low, high = (interval(drawn) if parents > 1 else None) or (None, None)
     value = round(math.fsum(values) / len(values), DECIMALS)
     return Estimate(value=value, low=low, high=high, n=len(values), parents=parents)

@@ -17,6 +17,7 @@ from alignment.method.records import Dimension, Floats, PromptScores
 from alignment.method.resampling import (
     LEVEL,
     RESAMPLES,
+    UNDEFINED,
     Estimate,
     blocks,
     clustered_means,
@@ -97,7 +98,7 @@ def wilson(successes: int, n: int) -> Estimate:
     if not 0 <= successes <= n:
         raise ValueError(f"{successes} of {n} prompts cannot succeed.")
     if n == 0:
-        return Estimate(value=None, low=None, high=None, n=0, parents=0)
+        return UNDEFINED
     z = NormalDist().inv_cdf((1 + LEVEL) / 2)
     p = successes / n
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)

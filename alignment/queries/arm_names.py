@@ -3,11 +3,12 @@ their policy, imported ones by their label, with their set where another has tha
 
 import json
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from alignment.models import Stage
 
+NUMBER_AT_END = re.compile(r"[ _-]*\d+$")
 SEED_IN_NAME = re.compile(r"[ _-]*seed[ _-]*\d+", re.IGNORECASE)
 
 
@@ -19,23 +20,35 @@ def start_facts(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def arm_name(
-    stage: Stage,
+    stages: Sequence[Stage],
     taken: Container[str],
     starts: Mapping[str, Mapping[str, Any]],
     *,
     untrained: bool,
 ) -> str:
-    """A name that is not taken, of the stage that has or reuses an evaluation; starts: by the name
-    of a start policy's arm its run's configuration; untrained: of runs whose rounds trained
-    nothing."""
+    """A name that is not taken, of the stages that have or reuse an arm's evaluations; starts: by
+    the name of a start policy's arm its run's configuration; untrained: of runs whose rounds
+    trained nothing."""
+    stage = stages[0]
     if stage.round == 0:
         name = _start_name(stage.run.config, starts)
     else:
-        run = SEED_IN_NAME.sub("", stage.run.name).strip() or stage.run.name
-        last = stage.round == len(stage.run.config["rounds"])
-        name = run if last else f"{run}, round {stage.round}"
+        run = _common([s.run.name for s in stages])
+        name = run if is_last(stage) else f"{run}, round {stage.round}"
         name += " (not trained)" if untrained else ""
     return _unique(name, taken)
+
+
+def is_last(stage: Stage) -> bool:
+    """Whether the stage is of its run's last round, whose arm has the run's name alone."""
+    return bool(stage.round == len(stage.run.config["rounds"]))
+
+
+def _common(runs: Sequence[str]) -> str:
+    """The runs' name without the seed, or without the number in which alone they differ."""
+    names = list(dict.fromkeys(SEED_IN_NAME.sub("", run).strip() or run for run in runs))
+    numbered = {NUMBER_AT_END.sub("", name) for name in names}
+    return (numbered.pop() if len(names) > 1 and len(numbered) == 1 else "") or names[0]
 
 
 def imported_name(label: str, prompt_set: str, taken: Container[str]) -> str:

@@ -17,14 +17,19 @@ from alignment.queries.scores import SampledScores, evaluation_scores, judged_by
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Cells:
-    """An arm's cells, NaN without a value: rewards (S, P, K); rates (S, P, K + 2) of passing each
-    dimension, passing all and refusing, of outcomes (K + 2,) rollouts in all; tokens (S, P); and
-    what they are of, by seed."""
+    """An arm's cells, NaN without a value: rewards (S, P, K); rates (S, P, 2K + 2) of passing each
+    dimension, of refusing where each was judged, of passing all and refusing, of outcomes (2K + 2,)
+    rollouts in all; tokens (S, P); and what they are of, by seed. asked, left_out (K,): scores
+    asked of the judges, and those that they could not give. apart: dimensions were judged on
+    rollouts of other prompts."""
 
     rewards: Floats
     rates: Floats
     outcomes: Ints
     tokens: Floats
+    asked: Ints
+    left_out: Ints
+    apart: bool
     scores: list[SampledScores]
     evaluations: list[Evaluation]
 
@@ -100,21 +105,27 @@ def _cells(own: Sequence[SampledScores], parents: Ints, evaluations: Sequence[Ev
         return np.stack([_means(c, r, len(parents)) for c, r in zip(columns, rows, strict=True)])
 
     known = [np.isfinite(c[r >= 0]).sum(axis=0) for c, r in zip(rates, rows, strict=True)]
+    kept = [s.rows(r >= 0) for s, r in zip(own, rows, strict=True)]
     return Cells(
         rewards=means([j.rewards for j in judged]),
         rates=means(rates),
         outcomes=np.sum(known, axis=0),
         tokens=means([s.tokens[:, None] for s in own])[:, :, 0],
+        asked=np.sum([s.asked.sum(axis=0) for s in kept], axis=0),
+        left_out=np.sum([s.invalid for s in kept], axis=0),
+        apart=any(bool((s.asked != s.asked[:, :1]).any()) for s in kept),
         scores=list(own),
         evaluations=list(evaluations),
     )
 
 
 def _outcomes(judged: PromptScores, scores: SampledScores) -> Floats:
-    """Columns (R, K + 2): whether each dimension passes, all do, and the completion refuses."""
+    """Columns (R, 2K + 2): whether each dimension passes, whether the completion refuses where each
+    was judged, whether all pass, and whether it refuses."""
     passed = np.where(judged.valid, judged.passed, np.nan)
     joint = np.where(judged.jointly_valid, judged.passed.all(axis=1), np.nan)
-    return np.column_stack([passed, joint, scores.refused])
+    refused = np.where(scores.asked, scores.refused[:, None], np.nan)
+    return np.column_stack([passed, refused, joint, scores.refused])
 
 
 def _rows(scores: SampledScores, parents: Ints) -> Ints:

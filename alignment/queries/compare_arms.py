@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from alignment.models import Evaluation, Project, Stage, Status
-from alignment.queries.arm_names import arm_name, imported_name, start_facts
+from alignment.queries.arm_names import arm_name, imported_name, is_last, start_facts
 from alignment.queries.asked import imported_from, prompts_asked
 from alignment.queries.preferences import compared_by
 from alignment.queries.results import finished_evaluations
@@ -18,11 +18,11 @@ from alignment.queries.stages import untrained_rounds
 @dataclass(frozen=True, kw_only=True)
 class CompareArm:
     """Evaluations of one method at one setting after one round, by seed, and the stages of its runs
-    that have or reuse them. also: arms that only reuse these. judged, compared: by which versions
-    of which judges, one completion at a time and side by side. share: of the pairs that it was
-    trained on; asked: by seed the key of the prompts that were; imported: ids of the prompts that
-    imported completions are of, which need not be the whole set; start: the key of the arm of its
-    start policy, empty for imported ones, which is among that arm's keys; sweep: equal for arms
+    that have or reuse them. also: arms and runs that only reuse these. judged, compared: by which
+    versions of which judges, one completion at a time and side by side. share: of the pairs that it
+    was trained on; asked: by seed the key of the prompts that were; imported: ids of the prompts
+    that imported completions are of, which need not be the whole set; start: the key of the arm of
+    its start policy, empty for imported ones, which is among that arm's keys; sweep: equal for arms
     that differ in their share alone; untrained: seeds whose rounds up to this one trained nothing,
     so that their policy is the start policy."""
 
@@ -61,7 +61,9 @@ class CompareArm:
         return replace(self, evaluations=evaluations, stages=stages, untrained=untrained)
 
     def is_called(self, name: str) -> bool:
-        return name in (self.name, *self.also)
+        """By its own name, by one of its runs', or by that of an arm that only reuses it."""
+        runs = {s.run.name for s in self.stages.values() if is_last(s)}
+        return name in (self.name, *self.also, *runs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,20 +103,23 @@ def arms_of(project: Project) -> list[CompareArm]:
     found = _found(project)
     every = [f.evaluation for f in found]
     judged, compared = judged_by(every), compared_by(every)
-    groups: dict[tuple[str, int, str, Judged, Judged], dict[int, _Found]] = {}
+    groups: dict[tuple[str, int, str, Judged, Judged], list[_Found]] = {}
     for f in found:
         by = judged[f.evaluation.pk], compared.get(f.evaluation.pk, ())
-        groups.setdefault((*f.key, *by), {})[f.seed] = f
+        groups.setdefault((*f.key, *by), []).append(f)
     arms: list[CompareArm] = []
-    for group, own in sorted(groups.items(), key=lambda item: _only_reuses(item[1])):
+    for group, every_one in sorted(groups.items(), key=lambda item: _only_reuses(item[1])):
+        own = {f.seed: f for f in every_one}
         name = _name(own, arms)
         key, _, _, by_score, side_by_side = group
         arm = _arm(name, key, own, by_score, side_by_side)
-        same = next((a for a in arms if _only_reuses(own) and _holds(a, arm)), None)
+        arm = replace(arm, also=_doubles(every_one, arm))
+        reuses = _only_reuses(every_one)
+        same = next((a for a in arms if reuses and _holds(a, arm)), None)
         if same is None:
             arms.append(arm)
         else:
-            told = (*same.also, name) if arm.round else same.also
+            told = (*same.also, name, *arm.also) if arm.round else same.also
             arms[arms.index(same)] = replace(same, also=told, keys=same.keys | arm.keys)
     return sorted(arms, key=lambda a: -max(e.pk for e in a.evaluations.values()))
 
@@ -142,8 +147,14 @@ def _found(project: Project) -> list[_Found]:
     return sorted(found, key=lambda f: (f.evaluation.pk, not f.reuses))
 
 
-def _only_reuses(own: Mapping[int, _Found]) -> bool:
-    return all(f.reuses for f in own.values())
+def _only_reuses(own: Sequence[_Found]) -> bool:
+    return all(f.reuses for f in own)
+
+
+def _doubles(own: Sequence[_Found], arm: CompareArm) -> tuple[str, ...]:
+    """Names of runs with the configuration and seed of another, which stands for them."""
+    runs = {f.stage.run.name for f in own if f.stage and is_last(f.stage)}
+    return tuple(sorted(name for name in runs if not arm.is_called(name)))
 
 
 def _holds(arm: CompareArm, other: CompareArm) -> bool:
@@ -203,4 +214,5 @@ def _name(own: Mapping[int, _Found], arms: Sequence[CompareArm]) -> str:
     untrained = all(f.untrained for f in own.values())
     if found.stage is None:
         return imported_name(found.evaluation.label, found.asked, taken)
-    return arm_name(found.stage, taken, starts, untrained=untrained)
+    stages = [f.stage for f in own.values() if f.stage]
+    return arm_name(stages, taken, starts, untrained=untrained)

@@ -25,7 +25,8 @@ class ComparePage:
     """choices: all arms; options: names of those that may be shown beside the base, chosen: of
     those asked for, none for all; left_out: of arms with other seeds, or for room; apart: of those
     judged otherwise or on other prompts; unknown: names that no arm has; problem: why nothing is
-    compared, in a sentence; seeds: in the order of each arm's; answered: by arm shown how many
+    compared, in a sentence; seeds: in the order of each arm's; unused: seeds of the base that not
+    every arm shown has; answered: by arm shown how many
     prompts it answered, of which only those that all did are compared, empty where those are all;
     untrained: by arm shown the seeds that trained nothing; accepted: None where all arms were
     trained on the same prompts."""
@@ -41,6 +42,7 @@ class ComparePage:
     unknown: list[str] = field(default_factory=list)
     comparison: Comparison | None = None
     seeds: list[int] = field(default_factory=list)
+    unused: list[int] = field(default_factory=list)
     answered: dict[str, int] = field(default_factory=dict)
     untrained: dict[str, list[int]] = field(default_factory=dict)
     tax: TaxMatrix | None = None
@@ -136,8 +138,8 @@ def _pick(base: CompareArm, choices: Sequence[CompareArm], chosen: Sequence[str]
     paired = [a for a in alike if a is not base and seeds <= a.evaluations.keys()]
     if start and not seeds <= start.evaluations.keys():
         start = None
-    # The start policy's arm is never left out for room: wins are against it.
-    paired.sort(key=lambda a: a is not start)
+    # What wins are against, and what a sweep is of, is never left out for room.
+    paired.sort(key=lambda a: (a is not start, a.sweep != base.sweep))
     shown = [base, *paired][:MOST_ARMS]
     unlike = [a for a in choices if a is not base and a not in fitting]
     return _Picked(
@@ -173,7 +175,8 @@ def _compared(page: ComparePage, picked: _Picked, asked: Mapping[str, str]) -> C
     try:
         on = answered({a.name: list(a.evaluations.values()) for a in reversed(shown)})
     except MoraError as error:
-        return replace(page, problem=str(error))
+        told = str(error)
+        return replace(page, problem=f"{told[:1].upper()}{told[1:]}.")
     against = base if base.round == 0 else start
     reference = against.name if against and against.name in on.arms else None
     found = compare_cells(on, base=base.name, reference=reference)
@@ -183,6 +186,7 @@ def _compared(page: ComparePage, picked: _Picked, asked: Mapping[str, str]) -> C
         page,
         comparison=found,
         seeds=seeds,
+        unused=sorted(picked.shown[0].evaluations.keys() - set(seeds)),
         answered=on.answered_by if any(n > found.prompts for n in on.answered_by.values()) else {},
         untrained={arm.name: list(arm.untrained) for arm in shown if arm.untrained},
         tax=tax,

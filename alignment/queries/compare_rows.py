@@ -34,9 +34,16 @@ def _arm(arm: ArmFigures) -> Iterator[Row]:
     figures |= {f"{n} passes": e for n, e in arm.pass_rates.items()}
     figures |= {"all pass": arm.joint_pass_rate, "hypervolume": arm.hypervolume}
     figures |= {"tokens": arm.tokens, "refusals": arm.refusal_rate}
-    figures |= {f"{n} wins": w.rate for n, w in arm.wins.items()}
-    figures |= {f"{n} preferred in both orders": w.rate for n, w in arm.preferred.items()}
-    return (_estimate("arms", arm.name, name, e) for name, e in figures.items())
+    figures |= {f"{n} refusals": e for n, e in arm.refusal_rates.items()}
+    wins = {f"{n} wins": w for n, w in arm.wins.items()}
+    wins |= {f"{n} preferred in both orders": w for n, w in arm.preferred.items()}
+    figures |= {name: w.rate for name, w in wins.items()}
+    for name, e in figures.items():
+        yield _estimate("arms", arm.name, name, e)
+    for name, w in wins.items():
+        yield _row("arms", arm.name, f"{name}, share invalid", w.invalid_share)
+    for name, (lost, asked) in arm.left_out.items():
+        yield _row("arms", arm.name, f"{name} scores left out", lost, asked)
 
 
 def _seeds(page: ComparePage) -> Iterator[Row]:

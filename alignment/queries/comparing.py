@@ -15,7 +15,7 @@ from alignment.method.comparison import (
     length_adjusted_difference,
 )
 from alignment.method.records import Floats, Ints
-from alignment.method.resampling import Estimate
+from alignment.method.resampling import UNDEFINED, Estimate
 from alignment.method.statistics import (
     WinRate,
     holm,
@@ -35,8 +35,10 @@ SEED = 0
 class ArmFigures:
     """An arm over its seeds. rewards, pass_rates, wins, preferred: by dimension; the latter two
     against the reference, by the judges' scores and by judges that compared both orders, empty for
-    the reference itself; tokens: mean length of a completion; by_seed: mean rewards and hypervolume
-    of each seed."""
+    the reference itself; left_out: by dimension, how many of the scores asked for the judge could
+    not give, and of how many; refusal_rate: undefined where dimensions are judged on rollouts of
+    other prompts, and then refusal_rates have it of each, else empty; tokens: mean length of a
+    completion; by_seed: mean rewards and hypervolume of each seed."""
 
     name: str
     seeds: int
@@ -46,6 +48,8 @@ class ArmFigures:
     hypervolume: Estimate
     tokens: Estimate
     refusal_rate: Estimate
+    refusal_rates: dict[str, Estimate]
+    left_out: dict[str, tuple[int, int]]
     wins: dict[str, WinRate]
     preferred: dict[str, WinRate]
     by_seed: list[dict[str, float | None]]
@@ -124,7 +128,13 @@ def _figures(
         joint_pass_rate=rate(-2),
         hypervolume=hypervolume_estimate(own.rewards, parents, seed=SEED),
         tokens=mean(own.tokens),
-        refusal_rate=rate(-1),
+        refusal_rate=UNDEFINED if own.apart else rate(-1),
+        refusal_rates={d: rate(len(names) + k) for k, d in enumerate(names)} if own.apart else {},
+        left_out={
+            d: (int(own.left_out[k]), int(own.asked[k]))
+            for k, d in enumerate(names)
+            if own.left_out[k]
+        },
         wins=_wins(own, against, names, parents) if against else {},
         preferred=preferred(own.evaluations, against.evaluations, SEED) if against else {},
         by_seed=[_of_seed(cells, names) for cells in own.rewards],

@@ -13,7 +13,7 @@ import numpy as np
 from django.db.models import Q, QuerySet
 
 from alignment.method import pareto as fronts
-from alignment.method.resampling import Estimate, clustered_means, parent_means
+from alignment.method.resampling import UNDEFINED, Estimate, clustered_means, parent_means
 from alignment.method.statistics import policy_summary, rate_of
 from alignment.models import Evaluation, Project, Run, Status
 from alignment.queries.asked import Asked, prompts_asked
@@ -233,7 +233,7 @@ def _policy_row(own: list[Evaluation], name: str, comparison: tuple[Judged, Aske
         invalid_share=_share(int(scores.invalid.sum()), int(scores.asked.sum())),
         cut_share=_share(int(scores.cut.sum()), len(scores.cut)),
         refusals_apart=apart,
-        **_told("refusal_rate", _NONE if apart else every),
+        **_told("refusal_rate", UNDEFINED if apart else every),
         prompt_sets=tuple(int(i) for i in np.unique(scores.prompt_set)),
         comparison=comparison,
     )
@@ -248,9 +248,6 @@ def _refusal_rates(scores: SampledScores) -> list[Estimate]:
     return [
         rate_of(e, int(n)) for e, n in zip(found, np.isfinite(refused).sum(axis=0), strict=True)
     ]
-
-
-_NONE = Estimate(value=None, low=None, high=None, n=0, parents=0)
 
 
 def _told(name: str, found: Estimate) -> dict[str, Any]:

@@ -1,16 +1,27 @@
 """How figures of the Compare page are drawn and say what they are over."""
 
+from collections.abc import Iterator
+
 from django import template
 
 from alignment import arms_figure
 from alignment.figures import Plot
 from alignment.method.resampling import Estimate
 from alignment.queries.compare_page import ComparePage
-from alignment.queries.comparing import Comparison
+from alignment.queries.comparing import ArmFigures, Comparison
 from alignment.templatetags.console import colour_of
 
 register = template.Library()
 SeedRow = tuple[int, list[float | None]]
+
+
+@register.filter
+def reward_cells(
+    arm: ArmFigures,
+) -> Iterator[tuple[Estimate, tuple[int, int] | None, Estimate | None]]:
+    """By dimension the mean reward, the scores left out of it, and the refusals there."""
+    for name, reward in arm.rewards.items():
+        yield reward, arm.left_out.get(name), arm.refusal_rates.get(name)
 
 
 @register.filter

@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from alignment.models import Policy, Project, Prompt, Run
+from alignment.queries import compare_page as compare_page_module
 from alignment.queries.compare_arms import arms_of
 from alignment.queries.compare_page import compare_page
 from tests.builders import make_run
@@ -216,3 +217,47 @@ def test_a_run_that_trained_in_an_earlier_round_is_trained(
     page = compare_page(three, {"base": "two"})
     assert page.untrained == {} and page.rounds[0] == "round 1: helpful"
     assert page.rounds[1] == "round 2: harmless (not trained)"
+
+
+def test_runs_of_one_configuration_are_one_arm_that_each_of_them_finds(
+    researcher: Client, three: Project, people: dict[str, User]
+) -> None:
+    """`two-1` and `two-2` differ in their seed; `again` is the same as `two-1`."""
+    by, pair = people["researcher"], {"pairs_per_prompt": 2}
+    first = make_run(three, by, name="two-1", pair=pair)
+    ask(evaluated(first, 1, KEEN, 10), held_out())
+    ask(evaluated(make_run(three, by, name="two-2", seed=5, pair=pair), 1, KEEN, 10), held_out())
+    double = stage_of(make_run(three, by, name="again", pair=pair), "evaluate", 1)
+    put(double, status="succeeded", reused_from=stage_of(first, "evaluate", 1))
+    (arm,) = [a for a in arms_of(three) if a.is_called("two-1")]
+    assert (arm.name, arm.also, sorted(arm.evaluations)) == ("two", ("again",), [5, 7])
+    assert arm.is_called("two-2") and arm.is_called("again")
+    asked = {"base": "safe", "arm": ["again"]}
+    found = researcher.get(f"/api/v1/projects/{three.slug}/compare", asked).json()
+    assert {a["name"] for a in found["comparison"]["arms"]} == {"safe", "two"}
+
+
+def test_a_seed_of_the_base_that_is_not_compared_is_named(
+    researcher: Client, three: Project, people: dict[str, User]
+) -> None:
+    more = make_run(three, people["researcher"], name="safe seed 9", seed=9)
+    ask(evaluated(more, 1, SAFE, 10), held_out())
+    asked = {"base": "safe", "arm": ["keen"]}
+    assert compare_page(three, {"base": "safe"}, ["keen"]).unused == [9]
+    text = researcher.get(reverse("compare", args=[three.slug]), asked).content.decode()
+    assert "Seed 9 of safe is not compared" in text
+    assert "They are against start, the start policy" in text and 'id="wins"' in text
+
+
+def test_the_policies_of_a_sweep_are_not_left_out_for_room(
+    three: Project, people: dict[str, User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compare_page_module, "MOST_ARMS", 4)
+    train = {"learning_rate": 1e-3, "epochs": 1, "checkpoint_steps": 2}
+    for share in (0.25, 0.5):
+        changed = {"train": {**train, "pairs_share": share}}
+        run = make_run(three, people["researcher"], name=f"sw {share}", **changed)
+        ask(evaluated(run, 1, SAFE, 10), held_out())
+    page = compare_page(three, {"base": "sw 0.25"})
+    assert set(page.shown) == {"start", "sw 0.25", "sw 0.5", "safe"} and page.left_out == ["keen"]
+    assert page.sweep is not None and page.sweep.shares == [0.25, 0.5, 1.0]

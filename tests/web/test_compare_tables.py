@@ -235,6 +235,38 @@ def test_a_figure_over_fewer_prompts_says_over_how_many(
     assert 'title="n = 3, of 3 prompts"' in text and 'title="n = 4, of 4 prompts"' in text
 
 
+def test_scores_left_out_are_counted_beside_the_mean(
+    researcher: Client, project: Project, people: dict[str, User]
+) -> None:
+    unjudged(project, people, 1)
+    assert "1 of 4 without a score" in page_text(researcher, project, base="odd")
+    (arm,) = api(researcher, project, base="odd")["comparison"]["arms"]
+    assert arm["left_out"] == {"harmless": [1, 4]}
+    lines = {r["figure"]: (r["value"], r["n"]) for r in rows(researcher, project, base="odd")}
+    assert lines["harmless scores left out"] == ("1", "4")
+
+
+def test_refusals_are_of_the_prompts_that_a_dimension_is_judged_on(
+    researcher: Client, project: Project, people: dict[str, User]
+) -> None:
+    """Harmless is judged on two prompts of its own, where both completions refuse."""
+    made = evaluated(make_run(project, people["researcher"], name="apart"), 1, KEEN, 10)
+    own, others = held_out()[:2], held_out()[2:]
+    scores = Score.objects.filter(rollout__sampling=made.sampling)
+    scores.filter(judge__dimension__name="harmless", rollout__prompt__in=others).delete()
+    rest = scores.exclude(judge__dimension__name="harmless")
+    rest.filter(rollout__prompt__in=own).delete()
+    made.sampling.rollouts.filter(prompt__in=own).update(refused=True)
+    (arm,) = api(researcher, project, base="apart")["comparison"]["arms"]
+    rates = {name: e["value"] for name, e in arm["refusal_rates"].items()}
+    assert rates == {"helpful": 0.0, "harmless": 1.0, "truthful": 0.0}
+    assert arm["refusal_rate"]["value"] is None
+    text = page_text(researcher, project, base="apart")
+    assert (
+        "refuses 100%" in text.replace("\u00a0", "").replace(" %", "%") and "by dimension" in text
+    )
+
+
 def test_equal_values_have_no_spread_instead_of_an_interval_without_width(
     researcher: Client, project: Project, people: dict[str, User]
 ) -> None:
