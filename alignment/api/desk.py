@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.shortcuts import get_object_or_404
-from ninja import Query, Router, Status
+from ninja import Query, Router, Schema, Status
 
 from alignment.api.access import project_for, stage_for
 from alignment.api.auth import Request
@@ -35,7 +35,7 @@ from alignment.api.schemas import RunWhole
 from alignment.models import BulkDecision, Prompt, ReviewItem, Role, Run
 from alignment.permissions import admit, may
 from alignment.queries import desk
-from alignment.queries.agreement import review_agreement
+from alignment.queries.agreement import elsewhere, review_agreement
 from alignment.queries.reviews import reviews_visible
 from alignment.review_filters import ReviewFilter
 from alignment.services import bulk, guidelines, invitations, queue, reruns
@@ -81,6 +81,18 @@ def get_agreement(
     project = project_for(request.auth, slug, Role.ADJUDICATOR)
     chosen = get_object_or_404(desk.review_stages(project), pk=stage) if stage else None
     return review_agreement(project, chosen)
+
+
+class RatedElsewhereOut(Schema):
+    policy: str
+    agreement: AgreementOut
+
+
+@router.get("/projects/{slug}/review/agreement-elsewhere", response=list[RatedElsewhereOut])
+def get_agreement_elsewhere(request: Request, slug: Slug) -> Any:
+    """How far those agree who rated imported completions, per policy and question."""
+    project = project_for(request.auth, slug, Role.ADJUDICATOR)
+    return [{"policy": policy, "agreement": row} for policy, row in elsewhere(project)]
 
 
 @router.get("/stages/{stage_id}/disputes", response=Page[DisputeOut])

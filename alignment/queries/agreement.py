@@ -76,6 +76,12 @@ def rollout_questions(project: Project) -> list[tuple[str, str]]:
     return sorted(pairs)
 
 
+def elsewhere(project: Project) -> list[tuple[str, AgreementRow]]:
+    """By policy and question, how far those agree who rated its completions elsewhere."""
+    asked = rollout_questions(project)
+    return [(policy, rollout_agreement(project, question, policy)) for question, policy in asked]
+
+
 def _given(
     rows: Iterable[tuple[int, int, int | None, str, dict[str, int]]],
     question: str,

@@ -187,10 +187,7 @@ def agreement_page(request: Request, slug: str) -> HttpResponse:
         "stages": desk.review_stages(project)[:50],
         "stage": stage,
         "rows": agreement.review_agreement(project, stage),
-        "elsewhere": [
-            (policy, agreement.rollout_agreement(project, question, policy))
-            for question, policy in agreement.rollout_questions(project)
-        ],
+        "elsewhere": agreement.elsewhere(project),
     }
     return render(request, "agreement.html", context)
 

@@ -32,6 +32,7 @@ ADDRESSES: list[tuple[str, str, Any, int, str]] = [
     ("get", "/projects/sandbox/review/progress", None, 200, "viewer"),
     ("get", "/projects/sandbox/review/leases", None, 200, "adjudicator"),
     ("get", "/projects/sandbox/review/agreement", None, 200, "adjudicator"),
+    ("get", "/projects/sandbox/review/agreement-elsewhere", None, 200, "adjudicator"),
     ("get", "/stages/{stage}/disputes", None, 200, "adjudicator"),
     ("post", "/stages/{stage}/close", {}, 409, "researcher"),
     ("get", "/stages/{stage}/rerun", None, 409, "viewer"),

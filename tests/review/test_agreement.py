@@ -9,7 +9,12 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
 from alignment.models import Project, Review, RolloutRating, Run
-from alignment.queries.agreement import review_agreement, rollout_agreement, rollout_questions
+from alignment.queries.agreement import (
+    elsewhere,
+    review_agreement,
+    rollout_agreement,
+    rollout_questions,
+)
 from alignment.services.answers import Answer
 from alignment.services.guidelines import publish_guideline
 from alignment.services.reviews import adjudicate, decide_rewrite
@@ -104,6 +109,7 @@ def test_ratings_belong_to_completions_imported_before(
     row = rollout_agreement(project, "kind")
     assert (row.percent.value, row.percent.n) == (0.5, 2)
     assert rollout_questions(project) == [("kind", "theirs")]
+    assert elsewhere(project) == [("theirs", rollout_agreement(project, "kind", "theirs"))]
 
     more = completions(tmp_path / "more.csv", [*rows, ("d", "What?", "It.", "no", "no", "0")])
     with pytest.raises(CommandError, match="4 rows are bad"):
