@@ -26,7 +26,7 @@ BROKERS = {
     "rabbitmq": "amqp://guest:guest@127.0.0.1:5672//",
     "redis": "redis://127.0.0.1:6379/9",
 }
-NOTHING = {"rule": "flat", "spread_above": 10}
+NOTHING = {"rule": "flat", "spread_above": 1}
 PORTS = {"rabbitmq": 5672, "redis": 6379}
 
 

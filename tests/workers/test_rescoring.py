@@ -9,7 +9,7 @@ from alignment.services import runs
 from tests.builders import make_run
 from tests.conftest import Workers, wait_for_run
 
-NOTHING = {"rule": "flat", "spread_above": 10}
+NOTHING = {"rule": "flat", "spread_above": 1}
 
 
 def test_reused_rollouts_may_be_judged_by_other_judges_and_later_versions(

@@ -125,7 +125,7 @@ def test_a_dimension_is_evaluated_on_its_own_set_which_is_held_out_too(
     add_prompts(sandbox, "own", [p.text for p in mined])
     judges = {d: f"sandbox-{d}-eval" for d in ("helpful", "harmless", "truthful")}
     evaluate = {"prompts": "held-out", "n": 4, "judges": judges, "sets": {"helpful": "own"}}
-    nothing = {"rule": "flat", "spread_above": 10}
+    nothing = {"rule": "flat", "spread_above": 1}
     stages = finished(start(sandbox, owner, evaluate=evaluate, mine=nothing))
     assert stages["sample"].facts["held_out"] == 3
     scores = Score.objects.filter(rollout__sampling__stage=stages["evaluate"])
