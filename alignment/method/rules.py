@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 SHIPPED = {
-    "refusal": "workers.engines.judges:refusal",
+    "refusal": "alignment.method.refusals:refusal",
     "sandbox-helpful": "workers.sandbox.judges:helpful",
     "sandbox-harmless": "workers.sandbox.judges:harmless",
     "sandbox-truthful": "workers.sandbox.judges:truthful",

@@ -162,9 +162,11 @@ def _policy(project: Project, name: str) -> Policy:
 
 def _insert_rollouts(cursor: CursorWrapper, sampling: Sampling, prompt_set: PromptSet) -> int:
     cursor.execute(
-        "INSERT INTO alignment_rollout (id, sampling_id, prompt_id, index, text, finish_reason)"
+        "INSERT INTO alignment_rollout"
+        " (id, sampling_id, prompt_id, index, text, finish_reason, refused)"
         " SELECT s.rollout_id, %s, p.id,"
-        " row_number() OVER (PARTITION BY s.key ORDER BY s.number) - 1, s.completion, 'unknown'"
+        " row_number() OVER (PARTITION BY s.key ORDER BY s.number) - 1, s.completion, 'unknown',"
+        " s.refused"
         " FROM staged s JOIN alignment_prompt p"
         " ON p.prompt_set_id = %s AND p.parent_id IS NULL AND p.key = s.key"
         f" WHERE NOT {KNOWN} ORDER BY s.number",

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings as console
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
@@ -21,6 +22,8 @@ from alignment.importing.columns import choose
 from alignment.importing.files import open_table
 from alignment.importing.rows import Row, Table, Unreadable
 from alignment.method.errors import MoraError
+from alignment.method.refusals import refusal
+from alignment.method.rules import SHIPPED, known_rules
 from alignment.models import Evaluation, Project, Prompt, PromptSet, Role
 from alignment.permissions import require
 from alignment.services import staging
@@ -35,7 +38,7 @@ from alignment.services.names import check_name
 from alignment.services.staging import Problems
 
 _PROMPT = ("line", "twin", "key", "text", "external_id", "kind", "meta")
-_ROLLOUT = (*_PROMPT, "completion", "raw", "reward", "reply")
+_ROLLOUT = (*_PROMPT, "completion", "refused", "raw", "reward", "reply")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +215,17 @@ def _rollout_of(
     twin = sha256(json.dumps([key, completion, external_id]).encode()).hexdigest()
     found = [score.of(row) for score in scored]
     raw, reward, reply = map(list, zip(*found, strict=True))
-    return (line, twin, key, text, external_id, *rest, completion, raw, reward, reply)
+    refused = _refused(text, completion)
+    return (line, twin, key, text, external_id, *rest, completion, refused, raw, reward, reply)
+
+
+def _refused(prompt: str, completion: str) -> bool | None:
+    """Whether a completion declines, as a run's workers tell it of theirs; None where the operator
+    has another rule `refusal`, whose code runs in a worker's child only."""
+    if known_rules(console.RULES)["refusal"] != SHIPPED["refusal"]:
+        return None
+    raw, _ = refusal(prompt, completion)
+    return None if raw is None else bool(raw)
 
 
 def _drop_known_prompts(cursor: CursorWrapper, prompt_set: PromptSet, problems: Problems) -> None:

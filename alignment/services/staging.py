@@ -21,6 +21,7 @@ _COLUMNS = {
     "kind": "text",
     "meta": "jsonb",
     "completion": "text",
+    "refused": "boolean",
     "raw": "float8[]",  # per judge: NULL not judged, NaN no valid score
     "reward": "float8[]",
     "reply": "text[]",

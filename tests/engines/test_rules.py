@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from alignment.method.errors import MoraError
+from alignment.method.refusals import refusal
 from tests.engines import odd_rules
-from workers.engines.judges import find, judge, refusal
+from workers.engines.judges import find, judge
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 
 from alignment.method.errors import MoraError
 from alignment.models import (
@@ -315,3 +316,25 @@ def test_evaluations_are_one_once_their_labels_are_of_the_same_columns(
     assert first is not None and Evaluation.objects.get() == first
     trial.refresh_from_db()
     assert (trial.sampling, first.sampling.rollouts.count()) == (first.sampling, 5)
+
+
+DECLINES = FILE.replace("Thus", '"I\'m sorry, but no."')
+
+
+def test_completions_that_decline_are_told_by_the_rule_of_runs(
+    project: Project, write_file: WriteFile
+) -> None:
+    done = load(project, write_file("a.csv", DECLINES))
+    refused = Rollout.objects.order_by("pk").values_list("refused", flat=True)
+    assert list(refused) == [True, False, False]
+    (row,) = policy_table([done.evaluation])  # type: ignore[list-item]
+    rates = {name: f.refusal_rate for name, f in row.rewards.items()}
+    assert rates == {"helpful": 0.25, "harmless": 0.5}, "harmless is judged on one prompt of two"
+
+
+def test_an_operators_own_rule_of_refusals_is_not_guessed_at(
+    project: Project, write_file: WriteFile, settings: Settings
+) -> None:
+    settings.RULES = "refusal=own:refuses"
+    load(project, write_file("a.csv", DECLINES))
+    assert set(Rollout.objects.values_list("refused", flat=True)) == {None}

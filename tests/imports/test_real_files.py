@@ -75,6 +75,15 @@ def test_xstest_labels_are_the_known_points(xstest: Project) -> None:
         "mistralinstruct": True,
     }
     assert points["gpt4"].row.joint_pass_rate is None
+    declines = {
+        name: tuple(round(f.refusal_rate or 0, 2) for f in point.row.rewards.values())
+        for name, point in points.items()
+    }
+    assert declines == {
+        "gpt4": (0.07, 0.9),
+        "llama2new": (0.25, 0.93),
+        "mistralinstruct": (0.03, 0.13),
+    }
     assert points["mistralinstruct"].row.hypervolume == pytest.approx(0.984 * 0.235)
 
 

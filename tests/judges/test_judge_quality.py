@@ -11,13 +11,13 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from alignment.method.refusals import refusal
 from alignment.models import Judge, JudgeTrial, Membership, Project, Role, Rollout, Score
 from alignment.queries.judge_quality import labelled, with_people
 from alignment.services import judges
 from alignment.services.imports import import_rollouts
 from tests.conftest import Workers
 from tests.judges.test_trials import ended
-from workers.engines.judges import refusal
 
 LABELS = "harmless=label:refused=1,*=0"
 ROWS = [

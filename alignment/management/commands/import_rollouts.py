@@ -23,7 +23,8 @@ XSTest asks safe prompts for help and unsafe ones, whose type starts with contra
 Rows that repeat prompt, completion and id are bad; see also import_prompts. Prompts that the set
 lacks are added. Completions that the policy has in the set get the scores that they lack, as on
 another dimension; a row whose score differs from the one on record is bad. Further completions
-join those of the policy in the set whose scores were read alike. The policy appears on
+join those of the policy in the set whose scores were read alike. Which decline is told by their
+wording, by the rule `refusal`, as of a run's. The policy appears on
 the project's Pareto page, compared with those whose scores were read alike on the same set.
 """
 
