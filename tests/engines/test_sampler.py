@@ -100,7 +100,7 @@ def test_weights_that_were_cut_off_are_an_expected_failure(
     shutil.copytree(tiny_policy, tmp_path, dirs_exist_ok=True)
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(MoraError, match="cannot be loaded"):
+    with pytest.raises(MoraError, match="cannot be read as safetensors; copy"):
         Sampler(tmp_path, "float32")
 
 
