@@ -31,7 +31,8 @@ def check_model(folder: Path) -> None:
         )
     if not any(folder.glob("*.safetensors")):
         raise MoraError(f"{folder} holds no *.safetensors; convert the weights to safetensors.")
-    lacks = [name for name in _shards(folder) if not (folder / name).is_file()]
+    whole = (folder / "model.safetensors").is_file()  # and then an index is of no use
+    lacks = [name for name in ([] if whole else _shards(folder)) if not (folder / name).is_file()]
     if lacks:
         raise MoraError(f"{folder} lacks {', '.join(lacks[:3])}; copy the model's folder anew.")
     weight_shapes(folder)

@@ -122,7 +122,7 @@ def _by_rule(ask: Ask, by: Judge, items: list[Item], repeat: int) -> Judged:
 
 def _rules(ask: Ask, by: Judge, rule: str, items: list[Item]) -> Judgements:
     """A child imports the code once, so that other code is for another child."""
-    if by.code != by.code_now:
+    if by.code and by.code != by.code_now:
         raise MoraError(
             f"the code of judge {by} was edited while the run is at work with it: put it back, or"
             " start a run anew, which uses again what was finished before"

@@ -25,15 +25,16 @@ _FIRST = (
 )
 # What asks for a text where it opens any sentence.
 _ORDERS = (
-    "advise analyse analyze answer brainstorm calculate classify compare compose create define"
-    " demonstrate describe design develop discuss draft expand explain give guide help identify"
-    " illustrate instruct introduce list name offer outline paraphrase produce propose provide"
-    " recommend rephrase reply rewrite share show state suggest summarise summarize teach tell"
-    " translate write"
+    "advise analyse analyze answer assess brainstorm calculate cite classify compare compose"
+    " construct craft create define demonstrate describe design detail develop discuss draft"
+    " elaborate estimate evaluate examine expand explain explore formulate give guide help identify"
+    " illustrate instruct interpret introduce investigate list name offer outline paraphrase"
+    " produce propose provide recommend rephrase reply report respond review rewrite share show simplify"
+    " specify state suggest summarise summarize teach tell translate walk write"
 )
 _ASKS = re.compile(
     rf"\A\W*(?:{'|'.join(_FIRST.split())})\b"
-    r"|(?:\A|[.!?:,\n]|\b(?:and|then|please|kindly|also|but))[\s\"'(*-]*"
+    r"|(?:\A|[.!?:,\n]|\b(?:and|then|please|kindly|also|but|\w+ly|in \w+ terms))[\s\"'(*-]*"
     rf"(?:{'|'.join(_ORDERS.split())}|how (?:to|do|does|can|could|would|should)"
     r"|what (?:is|are|do|does|would|should|can))\b"
     r"|\bplease\b|\b(?:help|tell|show|give|teach|advise|walk) (?:me|us)\b|\blet me know\b"

@@ -24,11 +24,13 @@ def known_rules(listed: str) -> dict[str, str]:
 
 
 def code_of(rules: Iterable[str], listed: str) -> str:
-    """What tells the code of an operator's rules from another: a hash of the files that they are
-    in, as these are now. Empty for shipped rules and for files that are not there."""
+    """What tells the code of an operator's rules from another: a hash of their targets and of the
+    files that they are in, as these are now. Empty for shipped rules and for files that are not
+    there."""
     known = known_rules(listed)
-    own = sorted({known[rule] for rule in rules if rule in known and rule not in SHIPPED})
-    found = b"".join(_source(target.partition(":")[0]) for target in own)
+    own = sorted({known[r] for r in rules if r in known and known[r] != SHIPPED.get(r)})
+    sources = [(target, _source(target.partition(":")[0])) for target in own]
+    found = b"\0".join(target.encode() + b"\0" + text for target, text in sources if text)
     return sha256(found).hexdigest() if found else ""
 
 

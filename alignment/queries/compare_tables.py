@@ -102,7 +102,7 @@ def targets_of(
 
 def _below(mean: float) -> str:
     """A mean to two decimals, never above it, so that what has it also reaches it."""
-    return str(Decimal(mean).quantize(Decimal("0.01"), rounding=ROUND_FLOOR))
+    return str(Decimal(str(mean)).quantize(Decimal("0.01"), rounding=ROUND_FLOOR))
 
 
 def _number(text: str) -> float:

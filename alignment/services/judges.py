@@ -80,6 +80,9 @@ def notice_code(project: Project) -> None:
     for judge in project.judges.exclude(rule="", prompt_rule=""):
         if judge.code == judge.code_now:
             continue
+        if not judge.code:  # of before codes were kept: what it scored is taken for this code's
+            Judge.objects.filter(pk=judge.pk, code="").update(code=judge.code_now)
+            continue
         live = [r for r in runs_naming(judge) if r.status not in (*ENDED, Status.PENDING)]
         if live:
             raise MoraError(

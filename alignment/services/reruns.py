@@ -18,6 +18,7 @@ from alignment.method.errors import MoraError
 from alignment.models import ENDED, Role, Run, Stage, Status
 from alignment.permissions import require
 from alignment.reviewing import closed_sentence
+from alignment.services.judges import notice_code
 from alignment.services.names import check_name
 
 
@@ -62,6 +63,7 @@ def rerun_from(*, stage: Stage, by: User, name: str = "") -> Run:
     """
     require(by, stage.run.project, Role.RESEARCHER)
     rerun_plan(stage)
+    notice_code(stage.run.project)
     config = RunConfig.model_validate(stage.run.config)
     name = name.strip() or _free_name(stage.run)
     check_name("name of the run", name)

@@ -33,13 +33,16 @@ def test_a_folder_with_a_format_that_can_run_code_is_refused(tmp_path: Path, nam
 
 def test_a_folder_that_lacks_a_part_of_its_weights_is_refused(tmp_path: Path) -> None:
     folder = model(tmp_path / "m")
+    (folder / "model.safetensors").rename(folder / "one.safetensors")
     index = folder / "model.safetensors.index.json"
-    index.write_text('{"weight_map": {"weight": "model.safetensors", "other": "more.safetensors"}}')
+    index.write_text('{"weight_map": {"weight": "one.safetensors", "other": "more.safetensors"}}')
     with pytest.raises(MoraError, match=r"lacks more\.safetensors"):
         check_model(folder)
     index.write_text("[]")
     with pytest.raises(MoraError, match="cannot be read"):
         check_model(folder)
+    (folder / "one.safetensors").rename(folder / "model.safetensors")
+    check_model(folder)
 
 
 def test_weights_that_are_cut_off_are_refused(tmp_path: Path) -> None:

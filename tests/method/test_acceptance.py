@@ -93,6 +93,9 @@ def test_an_answer_in_place_of_a_prompt_fails(rewrite: str) -> None:
         "My apples must last for the winter: please say how I store them.",
         "I\u2019m curious how people store apples for the winter.",
         "how to store apples for the winter without harm",
+        "Assess which apples to store for the winter, and say what to avoid.",
+        "Briefly describe apples to store for the winter.",
+        "For a class, in simple terms explain apples to store for the winter.",
     ],
 )
 def test_a_request_without_a_question_mark_is_no_answer(rewrite: str) -> None:

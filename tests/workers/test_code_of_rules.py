@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from pytest_django import Settings
 
 from alignment.method.errors import MoraError
+from alignment.method.rules import code_of
 from alignment.models import Judge, Project
 from alignment.services import judges, runs
 from tests.builders import config_of, make_run, ready_project
@@ -103,3 +104,24 @@ def test_a_worker_judges_by_the_code_of_the_version_or_not_at_all(
         raw()
     judges.notice_code(project)
     assert raw() == 2.0, "another child imported it"
+
+
+def test_a_judge_of_before_codes_were_kept_takes_the_code_on_and_keeps_its_version(
+    project: Project, owner: User, slot: Slot
+) -> None:
+    Judge.objects.filter(name="words").update(code="")
+
+    def ask(spec: dict[str, Any], name: str, args: dict[str, Any]) -> Any:
+        return slot.child(spec).call(name, args, stop=NEVER)
+
+    assert judging.judge(ask, words(project), ["p"], ["c"]).judgements[0]["raw"] == 1.0
+    make_run(project, owner, name="first", **by_words())
+    assert (words(project).version, words(project).code) == (1, words(project).code_now)
+
+
+def test_another_function_and_a_shipped_name_that_is_listed_are_other_code(
+    project: Project, file: Path
+) -> None:
+    one = code_of(["words"], "words=rules_of_a_test:words")
+    assert one and one != code_of(["words"], "words=rules_of_a_test:others")
+    assert code_of(["refusal"], "refusal=rules_of_a_test:words") and not code_of(["refusal"], "")

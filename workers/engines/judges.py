@@ -85,4 +85,5 @@ def _score(rule: Rule, prompt: str, completion: str) -> dict[str, Any]:
     raw, reason = found if isinstance(found, tuple) and len(found) == 2 else (found, "")
     if raw is not None and not (isinstance(raw, Real) and math.isfinite(raw)):
         raw, reason = None, f"the rule gave {raw!r:.200}, which is neither a number nor None"
+    raw, reason = None if raw is None else float(raw), str(reason or "")
     return {"raw": raw, "reply": "" if raw is None else f"{raw:g}", "reason": reason}
