@@ -29,8 +29,8 @@ _ORDERS = (
     " construct craft create define demonstrate describe design detail develop discuss draft"
     " elaborate estimate evaluate examine expand explain explore formulate give guide help identify"
     " illustrate instruct interpret introduce investigate list name offer outline paraphrase"
-    " produce propose provide recommend rephrase reply report respond review rewrite share show simplify"
-    " specify state suggest summarise summarize teach tell translate walk write"
+    " produce propose provide recommend rephrase reply report respond review rewrite share show"
+    " simplify specify state suggest summarise summarize teach tell translate walk write"
 )
 _ASKS = re.compile(
     rf"\A\W*(?:{'|'.join(_FIRST.split())})\b"
