@@ -13,7 +13,7 @@ from alignment.models import Role, Stage
 from alignment.queries.ceiling_page import COLUMNS, ceiling_page, rows_of
 from alignment.services.ceilings import freeze_pooled_volume
 from alignment.views.access import Request, project_for
-from alignment.views.results import text_cell
+from alignment.views.csv_files import csv_file, text_cell
 
 
 @require_safe
@@ -47,8 +47,7 @@ def ceiling_csv(request: Request, slug: str) -> HttpResponse:
     if page.shown and page.shown.errors:
         told = "\n".join(page.shown.errors)
         return HttpResponse(told, status=422, content_type="text/plain; charset=utf-8")
-    response = HttpResponse(content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{project.slug}-ceiling.csv"'
+    response = csv_file(f"{project.slug}-ceiling")
     writer = csv.writer(response)
     writer.writerow(COLUMNS)
     for row in rows_of(page):

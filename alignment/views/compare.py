@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 from alignment.queries.compare_page import compare_page
 from alignment.queries.compare_rows import HEAD, rows_of
 from alignment.views.access import Request, project_for
-from alignment.views.results import text_cell
+from alignment.views.csv_files import csv_file, text_cell
 
 
 @require_safe
@@ -23,8 +23,7 @@ def compare(request: Request, slug: str) -> HttpResponse:
 def compare_csv(request: Request, slug: str) -> HttpResponse:
     """One line a figure; what is undefined is empty."""
     project = project_for(request, slug)
-    response = HttpResponse(content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{project.slug}-compare.csv"'
+    response = csv_file(f"{project.slug}-compare")
     writer = csv.writer(response)
     writer.writerow(HEAD)
     page = compare_page(project, request.GET.dict(), request.GET.getlist("arm"))

@@ -21,6 +21,7 @@ from alignment.services.reruns import close_review_now, rerun_from, rerun_plan
 from alignment.services.reviews import adjudicate, undo_review
 from alignment.services.uploads import MOST_MB, send_reviews
 from alignment.views.access import Request, item_for, project_for
+from alignment.views.csv_files import csv_file
 from alignment.views.reviews import answer_in, changes_of, rating_rows
 
 SETTLED = {"approve": "Approved.", "edit": "Edited and approved.", "reject": "Rejected."}
@@ -90,8 +91,7 @@ def import_file(request: Request, slug: str) -> HttpResponse:
 def throughput_csv(request: Request, slug: str) -> HttpResponse:
     project = project_for(request, slug, Role.ADJUDICATOR)
     stage = stage_asked(request, project)
-    response = HttpResponse(content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{project.slug}-reviews-per-hour.csv"'
+    response = csv_file(f"{project.slug}-reviews-per-hour")
     writer = csv.writer(response)
     writer.writerow(["hour", "reviews"])
     writer.writerows((at.isoformat(), n) for at, n in (desk.throughput(stage) if stage else []))

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_safe
 from alignment.queries.results import Interval
 from alignment.queries.results_page import results_page
 from alignment.views.access import Request, project_for
+from alignment.views.csv_files import csv_file, text_cell
 
 
 @require_safe
@@ -23,8 +24,7 @@ def results_csv(request: Request, slug: str) -> HttpResponse:
     """One line a policy and dimension; a figure that is undefined is empty."""
     project = project_for(request, slug)
     page = results_page(project, request.GET.dict())
-    response = HttpResponse(content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{project.slug}-results.csv"'
+    response = csv_file(f"{project.slug}-results")
     writer = csv.writer(response)
     figures = ("mean", "mean_low", "mean_high", "pass_rate", "pass_rate_low", "pass_rate_high")
     joint = ("joint_pass_rate", "joint_pass_rate_low", "joint_pass_rate_high")
@@ -48,8 +48,3 @@ def results_csv(request: Request, slug: str) -> HttpResponse:
 
 def _ends(interval: Interval | None) -> tuple[float | None, float | None]:
     return interval or (None, None)
-
-
-def text_cell(value: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

@@ -17,6 +17,7 @@ from alignment.permissions import may
 from alignment.queries import rows, runs
 from alignment.services import runs as verbs
 from alignment.views.access import Request, project_for, run_for
+from alignment.views.csv_files import csv_file
 
 PAGE = 50
 OUTCOMES = ("accepted", "refused")
@@ -100,8 +101,7 @@ def attempts(request: Request, slug: str, run_id: int) -> HttpResponse:
 @require_safe
 def training_csv(request: Request, slug: str, run_id: int) -> HttpResponse:
     run = run_for(request, slug, run_id)
-    response = HttpResponse(content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="run-{run.pk}-training.csv"'
+    response = csv_file(f"run-{run.pk}-training")
     writer = csv.writer(response)
     writer.writerow(["round", "step", "loss", "margin", "accuracy"])
     for training in runs.run_state(run.pk).trainings:
