@@ -113,7 +113,7 @@ def _cells(own: Sequence[SampledScores], parents: Ints, evaluations: Sequence[Ev
         tokens=means([s.tokens[:, None] for s in own])[:, :, 0],
         asked=np.sum([s.asked.sum(axis=0) for s in kept], axis=0),
         left_out=np.sum([s.invalid for s in kept], axis=0),
-        apart=any(bool((s.asked != s.asked[:, :1]).any()) for s in kept),
+        apart=any(s.apart for s in kept),
         scores=list(own),
         evaluations=list(evaluations),
     )

@@ -210,7 +210,7 @@ def _policy_row(own: list[Evaluation], name: str, comparison: tuple[Judged, Aske
     means = [estimate.value for estimate in summary.rewards]
     *refusals, every = _refusal_rates(scores)
     known = bool(np.isfinite(scores.refused).any())
-    apart = known and bool((scores.asked != scores.asked[:, :1]).any())
+    apart = known and scores.apart
     valid = np.isfinite(scores.raw).sum(axis=0)
     defined = [mean for mean in means if mean is not None]
     return PolicyRow(

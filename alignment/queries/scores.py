@@ -48,6 +48,11 @@ class SampledScores:
         found: Ints = (self.asked & ~np.isfinite(self.raw)).sum(axis=0)
         return found
 
+    @property
+    def apart(self) -> bool:
+        """Whether dimensions were judged on different rollouts, each on a prompt set of its own."""
+        return bool((self.asked != self.asked[:, :1]).any())
+
     def rows(self, kept: Bools) -> "SampledScores":
         """The rollouts kept (R,)."""
         left: dict[str, Any] = {name: getattr(self, name)[kept] for name in _columns()}
