@@ -14,10 +14,10 @@ from alignment.importing.rows import Row, Unreadable
 from alignment.method import records
 from alignment.method.errors import MoraError
 from alignment.models import Dimension, Evaluation, Judge, Policy, Project, PromptSet, Sampling
+from alignment.services import staging
 from alignment.services.staging import BadRow
 
 ENGINE = "imported"
-KNOWN = "EXISTS (SELECT 1 FROM alignment_rollout r WHERE r.id = s.rollout_id)"  # a staged row s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +129,7 @@ def record_evaluation(
 ) -> tuple[Evaluation | None, int]:
     """Record the staged rollouts that are not on record; their evaluation (none without any), and
     how many."""
-    cursor.execute(f"SELECT 1 FROM staged s WHERE NOT {KNOWN} LIMIT 1")
+    cursor.execute(f"SELECT 1 FROM staged s WHERE NOT {staging.KNOWN} LIMIT 1")
     if cursor.fetchone() is None:
         return None, 0
     policy = _policy(prompt_set.project, policy_name)
@@ -169,7 +169,7 @@ def _insert_rollouts(cursor: CursorWrapper, sampling: Sampling, prompt_set: Prom
         " s.refused"
         " FROM staged s JOIN alignment_prompt p"
         " ON p.prompt_set_id = %s AND p.parent_id IS NULL AND p.key = s.key"
-        f" WHERE NOT {KNOWN} ORDER BY s.number",
+        f" WHERE NOT {staging.KNOWN} ORDER BY s.number",
         [sampling.pk, prompt_set.pk],
     )
     return int(cursor.rowcount)

@@ -129,8 +129,9 @@ def import_rollouts(
         chosen = choose(table.columns, columns, ["prompt", "completion"])
         scored = score_columns(project, scores, table.columns, make=make_dimensions)
         prompt_set = _locked_set(project, set_name, path)
+        told = _refusals_are_told()
         problems = _stage(
-            cursor, _ROLLOUT, table, limit, lambda row: _rollout_of(row, chosen, scored)
+            cursor, _ROLLOUT, table, limit, lambda row: _rollout_of(row, chosen, scored, told)
         )
         known = keep_what_adds(cursor, prompt_set, policy_name, scored, problems)
         if problems.total and not skip_bad:
@@ -206,7 +207,7 @@ def _prompt_of(row: Row, chosen: Mapping[str, str], *, meta: bool) -> tuple[Any,
 
 
 def _rollout_of(
-    row: Row, chosen: Mapping[str, str], scored: Sequence[ScoreColumns]
+    row: Row, chosen: Mapping[str, str], scored: Sequence[ScoreColumns], refusals_are_told: bool
 ) -> tuple[Any, ...]:
     """The staged columns of _ROLLOUT; two rollouts repeat each other when prompt, completion and
     id are equal, for a policy may well answer twice alike."""
@@ -215,15 +216,17 @@ def _rollout_of(
     twin = sha256(json.dumps([key, completion, external_id]).encode()).hexdigest()
     found = [score.of(row) for score in scored]
     raw, reward, reply = map(list, zip(*found, strict=True))
-    refused = _refused(text, completion)
+    refused = _refused(text, completion) if refusals_are_told else None
     return (line, twin, key, text, external_id, *rest, completion, refused, raw, reward, reply)
 
 
+def _refusals_are_told() -> bool:
+    """Not where the operator has another rule `refusal`, whose code runs in a worker's child."""
+    return known_rules(console.RULES)["refusal"] == SHIPPED["refusal"]
+
+
 def _refused(prompt: str, completion: str) -> bool | None:
-    """Whether a completion declines, as a run's workers tell it of theirs; None where the operator
-    has another rule `refusal`, whose code runs in a worker's child only."""
-    if known_rules(console.RULES)["refusal"] != SHIPPED["refusal"]:
-        return None
+    """Whether a completion declines, as a run's workers tell it of theirs."""
     raw, _ = refusal(prompt, completion)
     return None if raw is None else bool(raw)
 

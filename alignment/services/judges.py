@@ -1,6 +1,6 @@
 """Save judges and rewriters in versions, try a judge on texts, put a reward model on a scale."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -66,11 +66,10 @@ def check_change(row: Judge | Rewriter) -> None:
     named_by = runs_naming(known)
     if known.name != row.name and named_by:
         raise ValidationError(f"run {named_by[0]} names {known}, so it keeps that name")
-    live = [run for run in named_by if run.status not in (*ENDED, Status.PENDING)]
+    live = _at_work(named_by)
     if live and _what_counts(known) != _what_counts(row):
         raise ValidationError(
-            f"run {live[0]} is at work with {known}: change it when the run has ended, or make"
-            " another"
+            f"run {live} is at work with {known}: change it when the run has ended, or make another"
         )
 
 
@@ -83,10 +82,9 @@ def notice_code(project: Project) -> None:
         if not judge.code:  # of before codes were kept: what it scored is taken for this code's
             Judge.objects.filter(pk=judge.pk, code="").update(code=judge.code_now)
             continue
-        live = [r for r in runs_naming(judge) if r.status not in (*ENDED, Status.PENDING)]
-        if live:
+        if live := _at_work(runs_naming(judge)):
             raise MoraError(
-                f"the code of judge {judge} is not as it was, and run {live[0]} is at work with it:"
+                f"the code of judge {judge} is not as it was, and run {live} is at work with it:"
                 " put it back, or wait until that run has ended"
             )
         with suppress(ValidationError):  # a rule that is no longer listed; who needs it is told
@@ -96,6 +94,11 @@ def notice_code(project: Project) -> None:
 def runs_naming(row: Judge | Rewriter) -> list[Run]:
     """The project's runs whose configuration names the judge or rewriter."""
     return [run for run in row.project.runs.all() if row.name in _named(run, row)]
+
+
+def _at_work(runs: Iterable[Run]) -> Run | None:
+    """The first of the runs that has begun and not ended."""
+    return next((run for run in runs if run.status not in (*ENDED, Status.PENDING)), None)
 
 
 def _named(run: Run, row: Judge | Rewriter) -> set[str]:

@@ -13,7 +13,7 @@ from django.db.models import Exists, OuterRef
 from alignment.models import Evaluation, JudgeTrial, PromptSet, Rollout
 from alignment.queries.scores import Judged, judged_by
 from alignment.services import staging
-from alignment.services.imported_scores import ENGINE, KNOWN, ScoreColumns
+from alignment.services.imported_scores import ENGINE, ScoreColumns
 from alignment.services.staging import Problems
 
 _MATCH = """
@@ -91,7 +91,7 @@ def keep_what_adds(
     match(cursor, prompt_set, policy_name, engine=ENGINE)
     values = [prompt_set.pk, prompt_set.project_id, policy_name]
     staging.drop_known(cursor, problems, _TEXT, values)
-    held, of_all = [KNOWN], []
+    held, of_all = [staging.KNOWN], []
     for k, score in enumerate(scored, 1):
         name, dimension, judge = score.scale.name, score.judge.dimension_id, score.judge
         told = f"it has another {name} score already, which stays"
@@ -101,7 +101,7 @@ def keep_what_adds(
         held.append(_HELD)
         of_all += [k, judge.pk, judge.version, k]
     staging.drop_where(cursor, problems, " AND ".join(held), of_all, "is in the set already")
-    cursor.execute(f"SELECT count(*) FROM staged s WHERE {KNOWN}")
+    cursor.execute(f"SELECT count(*) FROM staged s WHERE {staging.KNOWN}")
     return int(cursor.fetchone()[0])
 
 

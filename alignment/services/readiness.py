@@ -123,15 +123,13 @@ def launch_problem(config: RunConfig) -> str:
 
 
 def lora_problem(policy: Policy, config: RunConfig) -> str:
-    """Why LoRA cannot train the policy: its weights have none of the modules named."""
+    """Why LoRA cannot train a policy that can be sampled: its weights have none of the modules
+    named."""
     if config.train.method != "lora" or not policy.folder:
         return ""
     if any(target.split(".")[-1] == "lm_head" for target in config.train.targets):
         return "LoRA cannot train lm_head, whose weights TRL reads past an adapter: leave it out"
-    try:
-        shapes = weight_shapes(policy.path)
-    except MoraError as error:
-        return str(error)
+    shapes = weight_shapes(policy.path)
     modules = {name.rpartition(".")[0]: len(shape) for name, shape in shapes.items()}
     if any(
         f".{name}".endswith(f".{target}") for name in modules for target in config.train.targets

@@ -12,6 +12,7 @@ from alignment.importing.formula import cell
 from alignment.importing.rows import Problem, Row
 
 MOST_SHOWN = 50
+KNOWN = "EXISTS (SELECT 1 FROM alignment_rollout r WHERE r.id = s.rollout_id)"  # a staged row s
 _COLUMNS = {
     "line": "bigint",
     "twin": "text",  # equal for rows that repeat each other

@@ -99,8 +99,8 @@ def train(
         return {}
     made = _publish(trainer, work)
     shutil.rmtree(scratch)
-    made["sha256"] |= {"reference": fingerprint(model)}
-    made["sha256"] |= {"reference_before": before, "reference_after": after}
+    reference = {"reference": fingerprint(model)}
+    made["sha256"] |= {**reference, "reference_before": before, "reference_after": after}
     return {
         **made,
         "steps": trainer.state.global_step,
