@@ -13,11 +13,13 @@ from alignment.models import (
     Chunk,
     Dimension,
     Judge,
+    Membership,
     Policy,
     Project,
     Prompt,
     PromptSet,
     ReviewItem,
+    Role,
     Run,
     Stage,
     Status,
@@ -160,3 +162,11 @@ def open_review(run: Run, rewrites: int, *, overlap: int = 1, close_after: int =
         ReviewItem(stage=stage, prompt=prompt, needs_person=True, needed=overlap) for prompt in made
     )
     return Stage.objects.select_related("run__project").get(pk=stage.pk)
+
+
+def members(project: Project) -> dict[str, User]:
+    """A person of every role, and an outsider who is no member."""
+    found = {role.value: User.objects.create_user(f"a-{role}") for role in Role}
+    for role, user in found.items():
+        Membership.objects.create(project=project, user=user, role=role)
+    return {**found, "outsider": User.objects.create_user("an-outsider")}

@@ -81,12 +81,12 @@ def write_scores(
         for rollout, r, reward, j in zip(rollouts, raw, rewards, judgements, strict=True)
     )
     with connection.cursor() as cursor:
-        cursor.execute(
-            "CREATE TEMPORARY TABLE IF NOT EXISTS new_score (LIKE alignment_score) ON COMMIT DROP"
-        )
-        cursor.execute("ALTER TABLE new_score ALTER id DROP NOT NULL; TRUNCATE new_score")
-        copy_in("new_score", columns, rows)
         names = ", ".join(columns)
+        cursor.execute(
+            "CREATE TEMPORARY TABLE IF NOT EXISTS new_score ON COMMIT DROP AS"
+            f" SELECT {names} FROM alignment_score WITH NO DATA; TRUNCATE new_score"
+        )
+        copy_in("new_score", columns, rows)
         cursor.execute(
             f"INSERT INTO alignment_score ({names}) SELECT {names} FROM new_score"
             " ON CONFLICT (rollout_id, judge_id, judge_version) DO NOTHING"

@@ -59,8 +59,9 @@ class CompareOut(Schema):
     other versions of one, or other prompts; `seeds`: of each arm's `by_seed`, in order; `unused`:
     the base's that not every arm has; `answered`: by arm how many prompts it answered, where those
     of another are not compared for it; `untrained`: by arm the seeds whose rounds trained nothing;
-    `tax`: of the base's rounds; `accepted`: how many prompts the arms were trained on the rewrites
-    of, and how many are in all of them; null where those are the same."""
+    `winless`: why the arms have no `wins`; `tax`: of the base's rounds; `accepted`: how many
+    prompts the arms were trained on the rewrites of, and how many are in all of them; null where
+    those are the same."""
 
     comparison: dict[str, Any] | None
     options: list[str]
@@ -71,6 +72,7 @@ class CompareOut(Schema):
     unused: list[int]
     answered: dict[str, int]
     untrained: dict[str, list[int]]
+    winless: str
     tax: TaxOut | None
     feasible: FeasibleOut | None
     sweep: SweepOut | None
@@ -100,6 +102,7 @@ def compare_arms(
         "unused": page.unused,
         "answered": page.answered,
         "untrained": page.untrained,
+        "winless": page.winless,
         "tax": _tax(page),
         "feasible": _feasible(page.targets) if page.targets else None,
         "sweep": asdict(page.sweep) if page.sweep else None,

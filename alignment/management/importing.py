@@ -53,6 +53,19 @@ def add_row_arguments(parser: CommandParser, roles: str) -> None:
     parser.add_argument("--limit", type=_count, metavar="N", help="read the first N rows only")
 
 
+def arguments_of(options: dict[str, Any]) -> dict[str, Any]:
+    """What the imports of prompts and of completions take alike; raises CommandError."""
+    return {
+        "project": project_named(options["project"]),
+        "set_name": options["set"],
+        "path": options["file"],
+        "columns": columns_of(options),
+        "by": None,
+        "skip_bad": options["skip_bad"],
+        "limit": options["limit"],
+    }
+
+
 def columns_of(options: dict[str, Any]) -> dict[str, str]:
     """The column of each role; raises CommandError for a role that has two."""
     given = options["column"]

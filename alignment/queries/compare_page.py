@@ -28,8 +28,9 @@ class ComparePage:
     compared, in a sentence; seeds: in the order of each arm's; unused: seeds of the base that not
     every arm shown has; answered: by arm shown how many
     prompts it answered, of which only those that all did are compared, empty where those are all;
-    untrained: by arm shown the seeds that trained nothing; accepted: None where all arms were
-    trained on the same prompts."""
+    untrained: by arm shown the seeds that trained nothing; winless: why no wins are counted, in a
+    sentence, where they could be; accepted: None where all arms were trained on the same
+    prompts."""
 
     project: Project
     choices: list[CompareArm]
@@ -45,6 +46,7 @@ class ComparePage:
     unused: list[int] = field(default_factory=list)
     answered: dict[str, int] = field(default_factory=dict)
     untrained: dict[str, list[int]] = field(default_factory=dict)
+    winless: str = ""
     tax: TaxMatrix | None = None
     rounds: list[str] = field(default_factory=list)
     targets: Targets | None = None
@@ -113,11 +115,12 @@ def _usual(choices: Sequence[CompareArm]) -> CompareArm | None:
 @dataclass(frozen=True, kw_only=True)
 class _Picked:
     """Which arms are shown, the base first, and on which of its seeds; start: the arm of its start
-    policy, shown or not."""
+    policy, shown or not; winless: as on the page."""
 
     seeds: list[int]
     shown: list[CompareArm]
     start: CompareArm | None
+    winless: str
     options: list[str]
     chosen: list[str]
     left_out: list[str]
@@ -136,8 +139,6 @@ def _pick(base: CompareArm, choices: Sequence[CompareArm], chosen: Sequence[str]
     seeds = _seeds(base, beside, start, all_of=bool(chosen))
     options = [a for a in fitting if base.evaluations.keys() & a.evaluations.keys()]
     paired = [a for a in alike if a is not base and seeds <= a.evaluations.keys()]
-    if start and not seeds <= start.evaluations.keys():
-        start = None
     # What wins are against, and what a sweep is of, is never left out for room.
     paired.sort(key=lambda a: (a is not start, a.sweep != base.sweep))
     shown = [base, *paired][:MOST_ARMS]
@@ -145,12 +146,26 @@ def _pick(base: CompareArm, choices: Sequence[CompareArm], chosen: Sequence[str]
     return _Picked(
         seeds=sorted(seeds),
         shown=shown,
-        start=start,
+        start=start if start and seeds <= start.evaluations.keys() else None,
+        winless=_winless(base, start, seeds, shown),
         options=[a.name for a in options],
         chosen=[a.name for a in wanted] if chosen else [],
         left_out=[a.name for a in alike if a not in shown],
         apart=[a.name for a in choices if a in unlike or (a in wanted and a not in alike)],
     )
+
+
+def _winless(
+    base: CompareArm, start: CompareArm | None, seeds: set[int], shown: Sequence[CompareArm]
+) -> str:
+    if start in shown or base.round == 0 or not base.start:
+        return ""
+    if start is None:
+        return "They are against the start policy, which has no evaluation that fits these."
+    name = f"They are against {start.name}, the start policy's arm"
+    if not seeds <= start.evaluations.keys():
+        return f"{name}, which has no evaluation of the seeds that are compared."
+    return f"{name}, which is not shown: choose it beside the others."
 
 
 def _seeds(
@@ -189,6 +204,7 @@ def _compared(page: ComparePage, picked: _Picked, asked: Mapping[str, str]) -> C
         unused=sorted(picked.shown[0].evaluations.keys() - set(seeds)),
         answered=on.answered_by if any(n > found.prompts for n in on.answered_by.values()) else {},
         untrained={arm.name: list(arm.untrained) for arm in shown if arm.untrained},
+        winless=picked.winless,
         tax=tax,
         rounds=rounds,
         targets=targets_of(targets, found, on, start or base),

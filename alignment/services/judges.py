@@ -1,6 +1,6 @@
 """Save judges and rewriters in versions, try a judge on texts, put a reward model on a scale."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -73,15 +73,10 @@ def check_change(row: Judge | Rewriter) -> None:
         )
 
 
-def notice_code(project: Project) -> None:
-    """Make judges whose rules the operator has edited since a new version, for what they scored
-    does not compare. Raises MoraError while a run is at work with one."""
-    for judge in project.judges.exclude(rule="", prompt_rule=""):
-        if judge.code == judge.code_now:
-            continue
-        if not judge.code:  # of before codes were kept: what it scored is taken for this code's
-            Judge.objects.filter(pk=judge.pk, code="").update(code=judge.code_now)
-            continue
+def notice_code(project: Project, names: Collection[str]) -> None:
+    """Make those of the judges named whose rules the operator has edited since a new version, for
+    what they scored does not compare. Raises MoraError while a run is at work with one."""
+    for judge in edited(project, names):
         if live := _at_work(runs_naming(judge)):
             raise MoraError(
                 f"the code of judge {judge} is not as it was, and run {live} is at work with it:"
@@ -89,6 +84,17 @@ def notice_code(project: Project) -> None:
             )
         with suppress(ValidationError):  # a rule that is no longer listed; who needs it is told
             save(judge)
+
+
+def edited(project: Project, names: Collection[str]) -> list[Judge]:
+    """Those of the judges named whose rules' code is not what it was when they were saved."""
+    found = []
+    for judge in project.judges.filter(name__in=names).exclude(rule="", prompt_rule=""):
+        if not judge.code:  # of before codes were kept: what it scored is taken for this code's
+            Judge.objects.filter(pk=judge.pk, code="").update(code=judge.code_now)
+        elif judge.code != judge.code_now:
+            found.append(judge)
+    return found
 
 
 def runs_naming(row: Judge | Rewriter) -> list[Run]:
@@ -169,7 +175,7 @@ def try_judge(
         raise MoraError("only a rubric judge compares two completions")
     if any(len(text) > MOST_TEXT or "\0" in text for item in items for text in item):
         raise MoraError(f"a text is over {MOST_TEXT:,} characters or holds a NUL character")
-    notice_code(judge.project)
+    notice_code(judge.project, [judge.name])
     judge.refresh_from_db()
     with transaction.atomic():
         trial = JudgeTrial.objects.create(

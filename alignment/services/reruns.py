@@ -13,13 +13,13 @@ from django.db.models.functions import Now
 
 from alignment import lifecycle
 from alignment.method import plan
-from alignment.method.config import RunConfig
 from alignment.method.errors import MoraError
 from alignment.models import ENDED, Role, Run, Stage, Status
 from alignment.permissions import require
 from alignment.reviewing import closed_sentence
 from alignment.services.judges import notice_code
 from alignment.services.names import check_name
+from alignment.services.runs import parse_config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +63,8 @@ def rerun_from(*, stage: Stage, by: User, name: str = "") -> Run:
     """
     require(by, stage.run.project, Role.RESEARCHER)
     rerun_plan(stage)
-    notice_code(stage.run.project)
-    config = RunConfig.model_validate(stage.run.config)
+    config = parse_config(stage.run.config)
+    notice_code(stage.run.project, plan.judges_named(stage.run.config))
     name = name.strip() or _free_name(stage.run)
     check_name("name of the run", name)
     try:

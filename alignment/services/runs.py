@@ -19,7 +19,7 @@ from alignment.models.judges import harm_judge
 from alignment.permissions import require
 from alignment.queries.prompts import seeds_of
 from alignment.queries.trials import measured_noise
-from alignment.services.judges import notice_code
+from alignment.services.judges import edited, notice_code
 from alignment.services.readiness import (
     COMPARISON,
     judge_problem,
@@ -57,7 +57,7 @@ def create_run(*, project: Project, name: str, config: RunConfig, by: User) -> R
     """
     require(by, project, Role.RESEARCHER)
     check_config(project, config)
-    notice_code(project)
+    notice_code(project, plan.judges_named(config.model_dump(mode="json")))
     config = with_measured_noise(project, config)
     try:
         with transaction.atomic():
@@ -118,7 +118,7 @@ def with_measured_noise(project: Project, config: RunConfig) -> RunConfig:
 def start_run(*, run: Run, by: User) -> None:
     """Start a pending run; on one already started it does nothing."""
     require(by, run.project, Role.RESEARCHER)
-    notice_code(run.project)
+    notice_code(run.project, plan.judges_named(run.config))
     lifecycle.advance(run)
 
 
@@ -136,7 +136,11 @@ def retry_run(*, run: Run, by: User) -> None:
     run.refresh_from_db()
     if run.status not in (Status.FAILED, Status.CANCELLED):
         raise MoraError(f"only a failed or cancelled run can be retried; this one {_is(run)}")
-    notice_code(run.project)
+    if judges := edited(run.project, plan.judges_named(run.config)):
+        raise MoraError(
+            f"the code of judge {judges[0]} is not as it was, and results of both are not mixed:"
+            " put it back, or clone the run, which uses again what does not depend on it"
+        )
     if outdated := outdated_stage(run):
         raise MoraError(
             f"a judge, rewriter, dimension, policy or prompt set of {outdated.kind} in round"

@@ -89,7 +89,7 @@ def drop_repeats(cursor: CursorWrapper, problems: Problems) -> None:
         " SELECT line, first_line, count(*) OVER () FROM gone ORDER BY line LIMIT %s",
         [MOST_SHOWN],
     )
-    _tell(cursor, problems, f"repeats {problems.unit} {{}}")
+    _tell(cursor, problems, f"repeats {problems.unit}")
 
 
 def drop_known(cursor: CursorWrapper, problems: Problems, known: str, values: list[Any]) -> None:
@@ -117,7 +117,10 @@ def drop_where(
 
 def _tell(cursor: CursorWrapper, problems: Problems, reason: str) -> None:
     found = cursor.fetchall()
-    told = (Problem(line=line, reason=reason.format(first)) for line, first, _ in found)
+    told = (
+        Problem(line=line, reason=reason if first is None else f"{reason} {first}")
+        for line, first, _ in found
+    )
     problems.add(told, more=found[0][2] - len(found) if found else 0)
 
 

@@ -9,9 +9,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django import Settings
 
-from alignment.models import Membership, Project, Role, Run
+from alignment.models import Project, Run
 from alignment.services.keys import create_api_key
-from tests.builders import config_of, make_run, ready_project
+from tests.builders import config_of, make_run, members, ready_project
 
 ClientOf = Callable[[str], Client]
 
@@ -25,11 +25,7 @@ def project(db: None, settings: Settings, tmp_path: Path) -> Project:
 
 @pytest.fixture
 def people(project: Project) -> dict[str, User]:
-    """A person of every role, and an outsider who is no member."""
-    found = {role.value: User.objects.create_user(f"a-{role}") for role in Role}
-    for role, user in found.items():
-        Membership.objects.create(project=project, user=user, role=role)
-    return {**found, "outsider": User.objects.create_user("an-outsider")}
+    return members(project)
 
 
 @pytest.fixture

@@ -241,6 +241,20 @@ def test_a_label_that_differs_from_the_one_on_record_is_bad_and_changes_nothing(
     assert ("So", "harmless", 0) in now and ("Because", "helpful", 4) in now, "it had no value"
 
 
+def test_a_dimension_with_braces_in_its_name_is_told_as_it_is(
+    project: Project, write_file: WriteFile
+) -> None:
+    Dimension.objects.create(
+        project=project, name="help{full}", position=9, scale_low=1, scale_high=5, bar=4
+    )
+    scores = ["help{full}=grade"]
+    load(project, write_file("a.csv", FILE), scores=scores)
+    with pytest.raises(BadRows) as failure:
+        load(project, write_file("b.csv", FILE.replace("Thus,5", "Thus,1")), scores=scores)
+    told = list(failure.value.problems.lines())
+    assert "line 2: it has another help{full} score already, which stays" in told
+
+
 def test_labels_read_another_way_are_not_mixed_with_those_of_their_dimension(
     project: Project, write_file: WriteFile
 ) -> None:

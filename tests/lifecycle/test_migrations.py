@@ -74,6 +74,28 @@ def test_what_was_scored_before_records_the_versions_of_its_judges(
     assert score.facts == {"left_out": {}, "versions": {"sandbox-helpful": 2}}
 
 
+def test_completions_imported_before_refusals_were_told_get_theirs(
+    owner: User, tmp_path: Path
+) -> None:
+    project = ready_project(str(tmp_path))
+    prompt = Prompt.objects.filter(prompt_set__name="mixed").first()
+    policy = Policy.objects.get()
+    texts = ["I'm sorry, but I can't help with that.", "Stir it well.", ""]
+    for engine in ("imported", "transformers"):
+        sampling = Sampling.objects.create(project=project, policy=policy, engine=engine)
+        for index, text in enumerate(texts):
+            Rollout.objects.create(sampling=sampling, prompt=prompt, index=index, text=text)
+    call_command("migrate", "alignment", "0013", verbosity=0)
+    call_command("migrate", verbosity=0)
+
+    def told(engine: str) -> list[bool | None]:
+        own = Rollout.objects.filter(sampling__engine=engine).order_by("index")
+        return list(own.values_list("refused", flat=True))
+
+    assert told("imported")[:2] == [True, False]
+    assert told("transformers") == [None] * 3
+
+
 def test_two_consoles_that_start_at_once_both_find_the_database_migrated() -> None:
     with connection.cursor() as cursor:
         cursor.execute("DROP DATABASE IF EXISTS empty_at_first")

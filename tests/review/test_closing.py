@@ -186,3 +186,14 @@ def test_only_a_stage_that_has_ended_is_rerun_from(stage: Stage, people: dict[st
     stage.refresh_from_db()
     with pytest.raises(MoraError, match="mine stage before it failed"):
         rerun_from(stage=stage, by=people["owner"])
+
+
+def test_a_rerun_of_settings_that_are_no_longer_taken_says_which(
+    stage: Stage, people: dict[str, User]
+) -> None:
+    run = stage.run
+    Run.objects.filter(pk=run.pk).update(config={**run.config, "mine": {"spread_above": 1.5}})
+    Stage.objects.filter(pk=stage.pk).update(status="cancelled")
+    Stage.objects.filter(run=run, position__lt=stage.position).update(status="succeeded")
+    with pytest.raises(MoraError, match="spread_above: Input should be less than or equal"):
+        rerun_from(stage=Stage.objects.get(pk=stage.pk), by=people["researcher"])

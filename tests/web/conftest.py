@@ -11,13 +11,11 @@ from pytest_django import Settings
 
 from alignment.models import (
     Evaluation,
-    Membership,
     Policy,
     Project,
     Prompt,
     ReviewItem,
     RewriteAttempt,
-    Role,
     Rollout,
     Run,
     Sampling,
@@ -25,7 +23,7 @@ from alignment.models import (
     Stage,
     Verdict,
 )
-from tests.builders import make_run, ready_project
+from tests.builders import make_run, members, ready_project
 
 
 @pytest.fixture
@@ -42,11 +40,7 @@ def project(db: None, artifacts: Path) -> Project:
 
 @pytest.fixture
 def people(project: Project) -> dict[str, User]:
-    """A person of every role, and an outsider who is no member."""
-    found = {role.value: User.objects.create_user(f"a-{role}") for role in Role}
-    for role, user in found.items():
-        Membership.objects.create(project=project, user=user, role=role)
-    return {**found, "outsider": User.objects.create_user("an-outsider")}
+    return members(project)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Which arms the Compare page compares: those asked the same prompts, those chosen, and their
 names."""
 
+from html import unescape
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from alignment.models import Policy, Project, Prompt, Run
+from alignment.models import Evaluation, Policy, Project, Prompt, Run
 from alignment.queries import compare_page as compare_page_module
 from alignment.queries.compare_arms import arms_of
 from alignment.queries.compare_page import compare_page
@@ -247,6 +248,31 @@ def test_a_seed_of_the_base_that_is_not_compared_is_named(
     text = researcher.get(reverse("compare", args=[three.slug]), asked).content.decode()
     assert "Seed 9 of safe is not compared" in text
     assert "They are against start, the start policy" in text and 'id="wins"' in text
+    assert "which is not shown" in text
+
+
+def test_win_rates_that_are_missing_say_why(
+    researcher: Client, three: Project, people: dict[str, User]
+) -> None:
+    def told(**asked: Any) -> tuple[str, str]:
+        page = researcher.get(reverse("compare", args=[three.slug]), asked).content.decode()
+        found = researcher.get(f"/api/v1/projects/{three.slug}/compare", asked).json()
+        return unescape(page.partition('id="wins"')[2].partition("</section>")[0]), found["winless"]
+
+    card, problem = told(base="safe")
+    assert "Win rates against start" in card and problem == ""
+    for name, focus in (("safe seed 9", {}), ("keen seed 9", {"pair": LOOSE})):
+        run = make_run(three, people["researcher"], name=name, seed=9, **focus)
+        ask(evaluated(run, 1, SAFE, 10), held_out())
+    for evaluation in Evaluation.objects.filter(stage__run__name__in=("safe", "keen")):
+        if evaluation.stage and evaluation.stage.round:
+            evaluation.delete()
+    card, problem = told(base="safe seed 9")
+    assert problem.endswith("the start policy's arm, which has no evaluation of the seeds that are"
+                            " compared.") and problem in card  # fmt: skip
+    Evaluation.objects.filter(stage__round=0).delete()
+    card, problem = told(base="safe seed 9")
+    assert "no evaluation that fits these" in problem and problem in card
 
 
 def test_the_policies_of_a_sweep_are_not_left_out_for_room(

@@ -87,6 +87,23 @@ def test_while_a_run_is_at_work_with_a_judge_other_code_waits(
     with pytest.raises(MoraError, match="run busy is at work with it: put it back"):
         make_run(project, owner, name="new", **by_words())
     assert words(project).version == 1 and not project.runs.filter(name="new").exists()
+    make_run(project, owner, name="without it")
+
+
+def test_a_retry_waits_until_the_code_is_put_back_and_goes_on_as_it_was(
+    project: Project, owner: User, file: Path
+) -> None:
+    run = make_run(project, owner, name="failed", **by_words())
+    runs.start_run(run=run, by=owner)
+    runs.cancel_run(run=run, by=owner)
+    file.write_text(RULE.format(2.0))
+    with pytest.raises(MoraError, match="put it back, or clone the run"):
+        runs.retry_run(run=run, by=owner)
+    assert words(project).version == 1
+    file.write_text(RULE.format(1.0))
+    runs.retry_run(run=run, by=owner)
+    run.refresh_from_db()
+    assert (run.status, words(project).version) == ("queued", 1)
 
 
 def test_a_worker_judges_by_the_code_of_the_version_or_not_at_all(
@@ -102,7 +119,7 @@ def test_a_worker_judges_by_the_code_of_the_version_or_not_at_all(
     file.write_text(RULE.format(2.0))
     with pytest.raises(MoraError, match="was edited while the run is at work"):
         raw()
-    judges.notice_code(project)
+    judges.notice_code(project, ["words"])
     assert raw() == 2.0, "another child imported it"
 
 

@@ -27,17 +27,7 @@ class Command(BaseCommand):
         importing.add_arguments(parser, "prompt, id or kind")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        project = importing.project_named(options["project"])
-        done = importing.told(
-            self,
-            import_prompts,
-            project=project,
-            set_name=options["set"],
-            path=options["file"],
-            columns=importing.columns_of(options),
-            by=None,
-            skip_bad=options["skip_bad"],
-            limit=options["limit"],
-        )
-        where = f"set {options['set']} of project {project.slug}"
+        given = importing.arguments_of(options)
+        done = importing.told(self, import_prompts, **given)
+        where = f"set {options['set']} of project {given['project'].slug}"
         self.stdout.write(f"imported {done.rows:,} prompts into {where}")

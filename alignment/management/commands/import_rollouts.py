@@ -51,22 +51,16 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        project = importing.project_named(options["project"])
+        given = importing.arguments_of(options)
         done = importing.told(
             self,
             import_rollouts,
-            project=project,
-            set_name=options["set"],
             policy_name=options["policy"],
-            path=options["file"],
-            columns=importing.columns_of(options),
             scores=options["score"],
-            by=None,
             make_dimensions=options["make_dimensions"],
-            skip_bad=options["skip_bad"],
-            limit=options["limit"],
+            **given,
         )
-        where = f"project {project.slug}, prompt set {options['set']}"
+        where = f"project {given['project'].slug}, prompt set {options['set']}"
         self.stdout.write(
             f"imported {done.rows:,} completions of {options['policy']} into {where}"
             f" ({done.prompts:,} prompts added)"
