@@ -10,22 +10,28 @@ from functools import partial
 from celery import current_app
 from django.db import transaction
 
+from alignment.method.plan import judges_named
 from alignment.models import JudgeTrial, Stage
 
 log = logging.getLogger(__name__)
-GPU_KINDS = ("sample", "resample", "train", "evaluate")
+OF_THE_POLICY = ("sample", "resample", "train", "evaluate")
 
 
 def queue_of(stage: Stage) -> str:
     """The queue whose workers help with a stage: a local model wants a GPU, whatever it is for."""
-    local = stage.kind in GPU_KINDS or _asks_local_model(stage)
-    return "gpu" if local else "cpu"
+    return "gpu" if _loads_policy(stage) or _asks_local_model(stage) else "cpu"
+
+
+def _loads_policy(stage: Stage) -> bool:
+    """Whether the run's policy is loaded here, rather than asked at an endpoint."""
+    policies = stage.run.project.policies.filter(name=stage.run.config["policy"])
+    return stage.kind in OF_THE_POLICY and not policies.exclude(endpoint="").exists()
 
 
 def _asks_local_model(stage: Stage) -> bool:
     """Whether a judge or the rewriter that the stage's settings name loads a model here."""
     project, config = stage.run.project, stage.config
-    judges = project.judges.filter(name__in=config.get("judges", {}).values())
+    judges = project.judges.filter(name__in=judges_named(config))
     rewriters = project.rewriters.filter(name=config.get("rewrite", {}).get("rewriter"))
     return any(j.model_folder for j in judges) or any(r.model_folder for r in rewriters)
 

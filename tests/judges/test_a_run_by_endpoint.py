@@ -138,6 +138,8 @@ def test_policy_judge_and_rewriter_answer_at_an_endpoint(
     assert stages["rewrite"].facts["usage"]["requests"] == attempts.count()
 
     assert "has no weights to train" in stages["train"].reason
+    queued = run.stages.exclude(queue="").values_list("queue", flat=True)
+    assert len(queued) > 8 and set(queued) == {"cpu"}, "no slot of a GPU waits for an endpoint"
     assert stages["train"].status == "succeeded"
     assert run.stages.get(round=1, kind="evaluate").sampling.policy.name == "start"
 
