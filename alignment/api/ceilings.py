@@ -19,6 +19,7 @@ from alignment.queries.replay import replay
 router = Router(tags=["ceiling"])
 Round = Annotated[int, Query(ge=1, le=32, description="round of the run")]
 Share = Annotated[float | None, Query(ge=0, le=1)]
+MinValid = Annotated[int, Query(ge=1, le=1024)] | Literal["half"] | None
 Axis = Annotated[str | None, Query(max_length=200, description="name of a dimension")]
 
 
@@ -58,11 +59,12 @@ def replay_thresholds(
     rule: Literal["capped", "flat"] | None = None,
     attained_at: Share = None,
     joint_at_most: Share = None,
-    min_valid: Annotated[int | None, Query(ge=1, le=1024)] = None,
+    min_valid: MinValid = None,
     spread_above: Share = None,
 ) -> dict[str, Any]:
     """What other mining thresholds would have said of the round's stored scores; what is not given
-    is as the round ran it, and so is a judge's noise while `spread_above` is."""
+    is as the round ran it, and so is a judge's noise while `spread_above` is. `min_valid` is a
+    number, or `half` of the rollouts sampled, at least 4."""
     stage = _stage(run_for(request.auth, run_id), round)
     given = {
         "rule": rule,
@@ -71,7 +73,9 @@ def replay_thresholds(
         "min_valid": min_valid,
         "spread_above": spread_above,
     }
-    changed = {name: value for name, value in given.items() if value is not None}
+    changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if min_valid == "half":
+        changed["min_valid"] = None
     return asdict(replay(stage, parse_rule({**stage.config["mine"], **changed}, stage)))
 
 

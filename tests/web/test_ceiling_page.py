@@ -77,6 +77,10 @@ def test_an_empty_number_of_valid_rollouts_is_half_of_n_whatever_was_run(
         url = f"{reverse('ceiling', args=[project.slug])}?{page.address}"
     text = researcher.get(url).content.decode()
     assert 'name="min_valid" inputmode="numeric" value=""' in text
+    replayed = f"/api/v1/runs/{run.pk}/replay"
+    assert researcher.get(replayed).json()["after"]["undecided"] == 5
+    asked = {"min_valid": "half"}
+    assert researcher.get(replayed, asked).json()["after"]["undecided"] == 0
 
 
 @pytest.mark.parametrize("values", [{"spread_above": "10"}, {"min_valid": "1025"}])
