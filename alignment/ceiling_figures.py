@@ -59,15 +59,18 @@ def _half(curve: Curve) -> int:
 
 def before_after_plot(found: BeforeAfter) -> Plot:
     """Joint Pass@m (solid) and best-of-m of the least dimension (dashed), before and after."""
-    traces, told = [], []
+    traces = []
     for side, colour in zip((found.before, found.after), SIDES, strict=True):
         joint, least = side.curves.joint_pass_at, side.curves.joint_attainment
         traces.append(_line(f"{_short(side)}: Pass@m", joint, colour))
         traces.append(_line(f"{_short(side)}: best of m", least, colour, dash="dash"))
-        told.append(f"{side.name} {two_digits(joint.value[0])}" if joint.m else side.name)
+    rate = next(c for c in found.changes if c.name == "joint_pass_rate")
+    ends = zip((found.before, found.after), (rate.before, rate.after), strict=True)
+    told = (f"{side.name} {two_digits(e.value)}" for side, e in ends if e.value is not None)
     finding = (
-        f"Chance that a rollout passes every bar, over {_prompts(found.before)}: {', '.join(told)}."
-        " Solid: one of m rollouts passes every bar; dashed: best of m of the least reward."
+        f"Chance that a rollout passes every bar, over {_counted(rate.change.n)}:"
+        f" {', '.join(told)}. Solid: one of m rollouts passes every bar; dashed: best of m of the"
+        f" least reward; both over {_prompts(found.before)}."
     )
     whole = _curve_layout("share or reward", found.before.curves.joint_pass_at.prompts)
     return Plot(figure={"data": traces, "layout": whole}, finding=finding)

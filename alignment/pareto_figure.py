@@ -25,9 +25,7 @@ def pareto_plot(page: ResultsPage) -> Plot:
     points = _placed(page)
     if not points:
         return Plot(figure={}, finding="No policy has a mean on both dimensions.")
-    front = [
-        p for p, on in zip(points, front_mask([(p.x, p.y) for p in points]), strict=True) if on
-    ]
+    front = _front(points)
     line = [_front_line(front)] if len(points) > 1 else []
     ranges = _ranges(points)
     traces = [*line, *_paths(points), *_markers(points, _labels(points, front, ranges))]
@@ -48,18 +46,21 @@ def pareto_marks(page: ResultsPage) -> dict[int, tuple[str, str]]:
     is read by them."""
     points = _placed(page) if page.x != page.y else []
     return {
-        p.evaluation: (colour, SHAPES[_shape(p)]) for colour, own in _by_arm(points) for p in own
+        p.evaluation: (colour, SHAPES[_shape(p)][p.apart])
+        for colour, own in _by_arm(points)
+        for p in own
     }
 
 
-# Rounds by shape, so that colour is not all that tells them apart: Plotly's name and a character.
+# Rounds by shape, so that colour is not all that tells them apart: Plotly's name and characters,
+# filled and hollow.
 SHAPES = {
-    "circle": "●",
-    "square": "■",
-    "diamond": "◆",
-    "triangle-up": "▲",
-    "cross": "✚",
-    "star": "★",
+    "circle": "●○",
+    "square": "■□",
+    "diamond": "◆◇",
+    "triangle-up": "▲△",
+    "cross": "✚✛",
+    "star": "★☆",
 }
 FRONT_WIDTH = 0.05  # of the word at the line's end, as a share of the plot
 
@@ -68,7 +69,7 @@ FRONT_WIDTH = 0.05  # of the word at the line's end, as a share of the plot
 class _Placed:
     """A point on the chosen axes. evaluation: id of the first; arm: points of one share a colour,
     a run's do; rounds: by run the first after which it evaluated this policy; address: of the run's
-    page, where it is of one."""
+    page, where it is of one; apart: compared with none."""
 
     evaluation: int
     name: str
@@ -79,6 +80,7 @@ class _Placed:
     y: float
     x_ci: Interval
     y_ci: Interval
+    apart: bool
 
 
 def _placed(page: ResultsPage) -> list[_Placed]:
@@ -105,7 +107,19 @@ def _place(point: Point, page: ResultsPage) -> _Placed | None:
         y=y.mean,
         x_ci=x.mean_ci or (x.mean, x.mean),
         y_ci=y.mean_ci or (y.mean, y.mean),
+        apart=point.apart,
     )
+
+
+def _front(points: Sequence[_Placed]) -> list[_Placed]:
+    """The points that no compared one dominates on the chosen axes."""
+    compared = _compared(points)
+    mask = front_mask([(p.x, p.y) for p in compared])
+    return [p for p, on in zip(compared, mask, strict=True) if on]
+
+
+def _compared(points: Sequence[_Placed]) -> list[_Placed]:
+    return [p for p in points if not p.apart] or list(points)
 
 
 def _front_line(front: Sequence[_Placed]) -> dict[str, Any]:
@@ -172,7 +186,7 @@ def _markers(
             "text": [label[id(p)][0] for p in own],
             "hovertext": [p.name for p in own],
             "textposition": [label[id(p)][1] for p in own],
-            "marker": {"color": colour, "size": 11, "symbol": [_shape(p) for p in own]},
+            "marker": {"color": colour, "size": 11, "symbol": [_symbol(p) for p in own]},
             "error_x": _bars(colour, [p.x for p in own], [p.x_ci for p in own]),
             "error_y": _bars(colour, [p.y for p in own], [p.y_ci for p in own]),
             "customdata": [p.address for p in own],
@@ -214,6 +228,10 @@ def _shape(point: _Placed) -> str:
     return list(SHAPES)[min(point.rounds.values(), default=0) % len(SHAPES)]
 
 
+def _symbol(point: _Placed) -> str:
+    return f"{_shape(point)}{'-open' if point.apart else ''}"
+
+
 def _bars(colour: str, values: list[float], ends: list[Interval]) -> dict[str, Any]:
     return {
         "type": "data",
@@ -239,7 +257,7 @@ def _range(ends: Sequence[Interval]) -> list[float]:
 
 def _of_one(page: ResultsPage) -> str:
     """What the policies come to on the one dimension that has scores."""
-    points = page.shown.points if page.shown else []
+    points = [p for p in page.shown.points if not p.apart] if page.shown else []
     means = [(p.row.name, f.mean) for p in points for n, f in p.row.rewards.items() if n == page.x]
     known = [(name, mean) for name, mean in means if mean is not None]
     if not known:
@@ -254,6 +272,13 @@ def _of_one(page: ResultsPage) -> str:
 
 def _finding(page: ResultsPage, points: Sequence[_Placed], front: Sequence[_Placed]) -> str:
     """What the plot shows, in words."""
+    compared = _compared(points)
+    told = _of_front(page, compared, front)
+    apart = ", ".join(p.name for p in points if p not in compared)
+    return f"{told} Hollow, for it left prompts unanswered: {apart}." if apart else told
+
+
+def _of_front(page: ResultsPage, points: Sequence[_Placed], front: Sequence[_Placed]) -> str:
     if len(points) == 1:
         return f"One policy so far: {_at(page, points[0])}."
     if len(front) == 1:

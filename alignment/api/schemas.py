@@ -134,11 +134,13 @@ class PointOut(EvaluationOut):
     """A policy over all its `evaluations` by the same judges on the same prompts, sampled with the
     same settings; `id`, `run`, `stage` and `created_at` are those of the first. `on_front`: no
     policy that it may be compared with dominates it; `contribution`: the hypervolume lost without
-    it. Both are null where a dimension has no mean."""
+    it. Both are null where a dimension has no mean, and where the policy is `apart`: it did not
+    answer the prompts that most of the others did."""
 
     evaluations: list[int]
     on_front: bool | None
     contribution: float | None
+    apart: bool
 
 
 class ParetoOut(Schema):
@@ -251,6 +253,10 @@ def evaluation_out(row: PolicyRow) -> dict[str, Any]:
 
 def point_out(point: Point) -> dict[str, Any]:
     """The fields of PointOut."""
-    front = {"on_front": point.on_front, "contribution": point.contribution}
+    front = {
+        "on_front": point.on_front,
+        "contribution": point.contribution,
+        "apart": point.apart,
+    }
     pooled = [evaluation.pk for evaluation in point.row.evaluations]
     return {**evaluation_out(point.row), "evaluations": pooled, **front}

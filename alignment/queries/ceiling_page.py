@@ -257,7 +257,9 @@ def _side_rows(side: Side, shown: Shown) -> Iterator[tuple[Any, ...]]:
         yield "grades", side.name, f"{shown.line} passes", at, grades.pass_rate, grades.prompts
         yield "grades", side.name, "declines", at, grades.refusal_rate, grades.prompts
     for found in side.levels:
-        yield "levels", side.name, f"{shown.bars} {found.name}", "mean", found.mean, found.n
+        at = f"{shown.bars} {found.name}"
+        yield "levels", side.name, at, "share", found.share, found.n
+        yield "levels", side.name, at, "mean of the others", found.mean, found.scored
     for name, asked, invalid in zip(shown.dimensions, side.asked, side.invalid, strict=True):
         lost = invalid / asked if asked else None
         yield "without a score", side.name, name, "all rollouts", lost, asked

@@ -50,12 +50,14 @@ class Side:
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
-    """Mean reward of the other dimensions of the rollouts at one level: how many, their share of
-    all, mean and quartiles, None where there is none."""
+    """The rollouts at one level: how many, their share of those that have a level, and the mean
+    reward of the other dimensions over the `scored` that have one, with its quartiles; None where
+    there is none."""
 
     name: str
     n: int
     share: float
+    scored: int
     mean: float | None
     quartiles: tuple[float, float, float, float, float] | None
 
@@ -145,19 +147,20 @@ def _levels(scores: SampledScores, bars: int, graded: bool) -> list[Level]:
     level, names = levels_of(scores.dims[bars], scores.raw[:, bars], graded)
     others = np.delete(judged.rewards, bars, axis=1)
     mean = others.mean(axis=1) if others.shape[1] else judged.rewards[:, bars]
-    known = np.isfinite(mean) & (level >= 0)
-    total = int(known.sum())
+    total = int((level >= 0).sum())
     found = []
     for i, name in enumerate(names):
-        own = mean[known & (level == i)]
+        n = int((level == i).sum())
+        own = mean[np.isfinite(mean) & (level == i)]
         five = (
             tuple(float(q) for q in np.quantile(own, (0, 0.25, 0.5, 0.75, 1))) if own.size else None
         )
         found.append(
             Level(
                 name=name,
-                n=len(own),
-                share=len(own) / total if total else 0.0,
+                n=n,
+                share=n / total if total else 0.0,
+                scored=len(own),
                 mean=float(own.mean()) if own.size else None,
                 quartiles=five,  # type: ignore[arg-type]
             )

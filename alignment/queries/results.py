@@ -5,6 +5,7 @@ Nothing here is stored. The bootstrap's seed is fixed, so the same scores always
 figures. Means, intervals and volumes are defined in `alignment.method`.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from alignment.queries.scores import (
     evaluation_scores,
     judged_by,
     pooled_scores,
+    repeats,
 )
 
 SEED = 0
@@ -63,7 +65,7 @@ class PolicyRow:
     and where dimensions are judged on other completions (refusals_apart), each with its own rate.
     prompt_sets: ids of the sets that the prompts are from. comparison: equal for evaluations that
     were asked the same prompts and judged by the same versions of the same judges, which alone may
-    be compared.
+    be compared. answered: equal for those that also answered the same of them.
     """
 
     evaluations: tuple[Evaluation, ...]
@@ -81,6 +83,7 @@ class PolicyRow:
     refusal_rate_ci: Interval | None
     prompt_sets: tuple[int, ...]
     comparison: tuple[Judged, Asked]
+    answered: bytes
 
     @property
     def evaluation(self) -> Evaluation:
@@ -104,12 +107,14 @@ class Point:
     """A policy's mean reward vector beside those it may be compared with.
 
     on_front: no compared point dominates it; contribution: the hypervolume lost without it. Both
-    are None where a dimension has no mean.
+    are None where a dimension has no mean, and where the policy is apart: it did not answer the
+    prompts that most of the others did, so that its means are of others than theirs.
     """
 
     row: PolicyRow
-    on_front: bool | None
-    contribution: float | None
+    on_front: bool | None = None
+    contribution: float | None = None
+    apart: bool = False
 
 
 def policy_table(evaluations: Iterable[Evaluation]) -> list[PolicyRow]:
@@ -169,10 +174,7 @@ def pareto(project: Project) -> list[Point]:
     latest = finished_evaluations(project).order_by("-pk")[:MOST_EVALUATIONS]
     table = pooled_table(reversed(latest))
     placed = {point.row.evaluation.pk: point for point in _placed(table)}
-    return [
-        placed.get(row.evaluation.pk) or Point(row=row, on_front=None, contribution=None)
-        for row in table
-    ]
+    return [placed[row.evaluation.pk] for row in table]
 
 
 def finished_evaluations(project: Project) -> "QuerySet[Evaluation]":
@@ -205,7 +207,7 @@ def summary_json(row: PolicyRow) -> dict[str, Any]:
 
 
 def _policy_row(own: list[Evaluation], name: str, comparison: tuple[Judged, Asked]) -> PolicyRow:
-    scores = pooled_scores([evaluation_scores(e) for e in own])
+    scores = _scores_of(own)
     summary = policy_summary(scores.dims, scores.raw, scores.parent, seed=SEED)
     means = [estimate.value for estimate in summary.rewards]
     *refusals, every = _refusal_rates(scores)
@@ -236,7 +238,21 @@ def _policy_row(own: list[Evaluation], name: str, comparison: tuple[Judged, Aske
         **_told("refusal_rate", UNDEFINED if apart else every),
         prompt_sets=tuple(int(i) for i in np.unique(scores.prompt_set)),
         comparison=comparison,
+        answered=np.unique(scores.prompt).tobytes(),
     )
+
+
+def _scores_of(own: list[Evaluation]) -> SampledScores:
+    """The rollouts of evaluations together; what another of them drew by the same seed counts once,
+    since it is the same rollout again."""
+    again = repeats([e.sampling_id for e in own]) if len(own) > 1 else {}
+    found = []
+    for evaluation in own:
+        scores = evaluation_scores(evaluation)
+        gone = again.get(evaluation.sampling_id, frozenset())
+        places = zip(scores.prompt.tolist(), scores.index.tolist(), strict=True)
+        found.append(scores.rows(np.array([place not in gone for place in places], dtype=bool)))
+    return pooled_scores(found)
 
 
 def _refusal_rates(scores: SampledScores) -> list[Estimate]:
@@ -261,14 +277,20 @@ def _share(part: int, whole: int) -> float | None:
 
 
 def _placed(table: list[PolicyRow]) -> Iterator[Point]:
-    """The points that have a mean on every dimension, each among those it is compared with."""
-    groups: dict[object, list[tuple[PolicyRow, list[float]]]] = {}
+    """The points, each among those it is compared with."""
+    groups: dict[object, list[PolicyRow]] = {}
     for row in table:
-        means = [f.mean for f in row.rewards.values() if f.mean is not None]
-        if len(means) == len(row.rewards):
-            groups.setdefault(row.comparison, []).append((row, means))
+        groups.setdefault(row.comparison, []).append(row)
     for group in groups.values():
-        points = [means for _, means in group]
-        mask, lost = fronts.front_mask(points), fronts.contributions(points)
-        for i, (row, _) in enumerate(group):
-            yield Point(row=row, on_front=bool(mask[i]), contribution=float(lost[i]))
+        times = Counter(row.answered for row in group)
+        usual = max(group, key=lambda row: (times[row.answered], row.prompts)).answered
+        known = [row for row in group if row.answered == usual and row.hypervolume is not None]
+        points = [[f.mean for f in row.rewards.values()] for row in known]
+        mask, lost = (
+            (fronts.front_mask(points), fronts.contributions(points)) if known else ([], [])
+        )
+        for row, on, contribution in zip(known, mask, lost, strict=True):
+            yield Point(row=row, on_front=bool(on), contribution=float(contribution))
+        for row in group:
+            if row not in known:
+                yield Point(row=row, apart=row.answered != usual)

@@ -136,6 +136,17 @@ def sampled_scores(
     )
 
 
+def repeats(samplings: Sequence[int]) -> dict[int, set[tuple[int, int]]]:
+    """By sampling its rollouts, as prompt id and index, that an earlier one of the same policy has
+    too: of the same seed and the same text. Imported ones have no seed."""
+    found: dict[int, set[tuple[int, int]]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(_REPEATS, [list(samplings)])
+        for sampling, prompt, index in cursor.fetchall():
+            found.setdefault(sampling, set()).add((prompt, index))
+    return found
+
+
 def raw_scores(sampling_id: int, judges: Sequence[Judge]) -> tuple[Ints, Floats]:
     """Of a sampling: its rollouts' prompt ids (R,) and raw scores (R, K) by judges, each in the
     version that it has."""
@@ -169,6 +180,13 @@ _ROLLOUT_TYPES = (">i8", ">i8", ">i8", ">i8", ">i4", ">i2", ">i4", ">i2")
 _PROMPTS = """
     SELECT string_agg(int8send(id), ''), string_agg(int8send(prompt_id), '')
     FROM alignment_rollout WHERE sampling_id = %s
+"""
+_REPEATS = """
+    SELECT sampling_id, prompt_id, index FROM (
+      SELECT sampling_id, prompt_id, index, row_number() OVER (
+        PARTITION BY prompt_id, seed, md5(text) ORDER BY sampling_id) AS time
+      FROM alignment_rollout WHERE sampling_id = ANY(%s) AND seed IS NOT NULL
+    ) AS drawn WHERE time > 1
 """
 _SCORES = """
     SELECT string_agg(int8send(s.rollout_id), ''), string_agg(int8send(s.judge_id), ''),

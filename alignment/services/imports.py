@@ -22,7 +22,7 @@ from alignment.importing.columns import choose
 from alignment.importing.files import open_table
 from alignment.importing.rows import Row, Table, Unreadable
 from alignment.method.errors import MoraError
-from alignment.method.refusals import refusal
+from alignment.method.refusals import declines, refusal
 from alignment.method.rules import SHIPPED, known_rules
 from alignment.models import Evaluation, Project, Prompt, PromptSet, Role
 from alignment.permissions import require
@@ -227,8 +227,7 @@ def _refusals_are_told() -> bool:
 
 def _refused(prompt: str, completion: str) -> bool | None:
     """Whether a completion declines, as a run's workers tell it of theirs."""
-    raw, _ = refusal(prompt, completion)
-    return None if raw is None else bool(raw)
+    return declines(completion, refusal(prompt, completion)[0])
 
 
 def _drop_known_prompts(cursor: CursorWrapper, prompt_set: PromptSet, problems: Problems) -> None:

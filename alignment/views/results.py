@@ -30,7 +30,7 @@ def results_csv(request: Request, slug: str) -> HttpResponse:
     joint = ("joint_pass_rate", "joint_pass_rate_low", "joint_pass_rate_high")
     refused = ("refusal_rate", "refusal_rate_low", "refusal_rate_high")
     policy = (*joint, *refused, "hypervolume", "on_front")
-    counts = ("prompts", "rollouts", "contribution", "evaluations")
+    counts = ("prompts", "rollouts", "contribution", "evaluations", "apart")
     writer.writerow(["policy", "dimension", *figures, "n", "invalid", *policy, *counts])
     for point in page.shown.points if page.shown else []:
         row = point.row
@@ -42,7 +42,8 @@ def results_csv(request: Request, slug: str) -> HttpResponse:
             whole = (*every, *declined, row.hypervolume, point.on_front)
             last = (row.prompts, row.rollouts, point.contribution, len(row.evaluations))
             names = (text_cell(row.name), text_cell(name))
-            writer.writerow([*names, *means, *passes, f.n, f.invalid, *whole, *last])
+            told = (*means, *passes, f.n, f.invalid, *whole, *last, point.apart)
+            writer.writerow([*names, *told])
     return response
 
 

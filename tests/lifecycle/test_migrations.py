@@ -85,6 +85,10 @@ def test_completions_imported_before_refusals_were_told_get_theirs(
         sampling = Sampling.objects.create(project=project, policy=policy, engine=engine)
         for index, text in enumerate(texts):
             Rollout.objects.create(sampling=sampling, prompt=prompt, index=index, text=text)
+    looked = Sampling.objects.create(project=project, policy=policy, engine="vllm")
+    for index, text in enumerate(["Stir it.", " \n"]):
+        no = None if index else False
+        Rollout.objects.create(sampling=looked, prompt=prompt, index=index, text=text, refused=no)
     call_command("migrate", "alignment", "0013", verbosity=0)
     call_command("migrate", verbosity=0)
 
@@ -92,8 +96,9 @@ def test_completions_imported_before_refusals_were_told_get_theirs(
         own = Rollout.objects.filter(sampling__engine=engine).order_by("index")
         return list(own.values_list("refused", flat=True))
 
-    assert told("imported")[:2] == [True, False]
-    assert told("transformers") == [None] * 3
+    assert told("imported") == [True, False, True]
+    assert told("transformers") == [None] * 3, "nobody looked"
+    assert told("vllm") == [False, True]
 
 
 def test_two_consoles_that_start_at_once_both_find_the_database_migrated() -> None:

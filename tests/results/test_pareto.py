@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from alignment.models import Evaluation, Project, Run, Sampling, Stage, Status
+from alignment.models import Evaluation, Project, Prompt, Rollout, Run, Sampling, Stage, Status
 from alignment.queries.results import pareto, policy_table
 from tests.results.conftest import MakeEvaluation
+from tests.results.test_asked import planned
 
 
 def points_of(project: Project) -> dict[str, Any]:
@@ -94,6 +95,62 @@ def test_a_policy_asked_with_other_settings_is_a_point_of_its_own(
         again(every[0], one, temperature=float(i > 1), n=i)
     names = [p.row.name for p in pareto(project)]
     assert names == ["run 0: start (temperature 0.0)", "run 0: start (temperature 1.0)"]
+
+
+def test_a_rollout_drawn_again_by_the_same_seed_counts_once(
+    project: Project, make_evaluation: MakeEvaluation
+) -> None:
+    """As where two runs of one seed, one of them by other judges of pairs, evaluate their start."""
+    rows: list[Any] = [("a", "stop", [5, 1]), ("a", "stop", [1, 1]), ("b", "stop", [3, 1])]
+    first, second = make_evaluation("start", rows), make_evaluation("run 2: start", rows)
+    other = make_evaluation("run 3: start", [("a", "stop", [1, 0.5]), ("b", "stop", [1, 0.5])])
+    for evaluation, seeds in ((first, (7, 8, 7)), (second, (7, 8, 7)), (other, (9, 7))):
+        rollouts = evaluation.sampling.rollouts.order_by("pk")
+        for rollout, seed in zip(rollouts, seeds, strict=True):
+            Rollout.objects.filter(pk=rollout.pk).update(seed=seed)
+    Rollout.objects.filter(sampling=other.sampling).update(text="another")
+    again(first, second)
+    again(first, other)
+    (point,) = pareto(project)
+    helpful = point.row.rewards["helpful"]
+    assert (point.row.rollouts, helpful.n, len(point.row.evaluations)) == (5, 5, 3)
+    assert helpful.mean == pytest.approx(((1 + 0 + 0) / 3 + (0.5 + 0) / 2) / 2)
+
+
+def test_a_policy_that_left_a_prompt_unanswered_is_compared_with_none(
+    project: Project, make_evaluation: MakeEvaluation
+) -> None:
+    rows: list[Any] = [("easy", "stop", [4, 1]), ("hard", "stop", [2, 0.5])]
+    for name, own in (("one", rows), ("other", [rows[0], ("hard", "stop", [3, 0.5])])):
+        make_evaluation(name, own)
+    pks = sorted(Prompt.objects.values_list("pk", flat=True))
+    planned(make_evaluation("silent", rows[:1]), pks)
+    Stage.objects.update(status=Status.SUCCEEDED)
+    points = {p.row.name: p for p in pareto(project)}
+    assert {name: p.apart for name, p in points.items()} == {
+        "one": False,
+        "other": False,
+        "silent": True,
+    }
+    assert (points["silent"].on_front, points["silent"].contribution) == (None, None)
+    assert points["other"].on_front and not points["one"].on_front
+
+
+def test_where_no_policy_answers_a_prompt_all_are_compared(
+    project: Project, make_evaluation: MakeEvaluation
+) -> None:
+    pks = [make_evaluation("x", [("a", "stop", [1, 1])], prompt_set="S").pk]
+    easy, hard = (
+        Prompt.objects.get(),
+        Prompt.objects.create(
+            prompt_set=Prompt.objects.get().prompt_set, text="b", key=Prompt.key_of("b")
+        ),
+    )
+    Evaluation.objects.filter(pk__in=pks).delete()
+    for i in range(2):
+        planned(make_evaluation(f"run {i}", [("a", "stop", [3 + i, 1])]), [easy.pk, hard.pk])
+    Stage.objects.update(status=Status.SUCCEEDED)
+    assert [(p.apart, p.on_front) for p in pareto(project)] == [(False, False), (False, True)]
 
 
 def test_an_unfinished_evaluation_is_not_shown(

@@ -63,6 +63,20 @@ def test_before_after_and_change_are_over_the_same_prompts(gaps: Run) -> None:
     assert by_name["volume"].before.n == 3, "three prompts have 8 valid rollouts on both sides"
 
 
+def test_a_level_has_every_rollout_that_its_own_judge_scored(
+    project: Project, people: dict[str, User]
+) -> None:
+    """However often the judges of other dimensions could not score it."""
+    half = (5.0, math.nan, 1.0)
+    run = round_of(project, people["researcher"], SAFE_ONLY)
+    rewritten(run, "fuse", [BOTH] * 4 + [half] * 4 + [REFUSAL] * 8)
+    kept(run, people["researcher"], [BOTH] * 4 + [REFUSAL] * 12)
+    before, after = (side.levels[-1] for side in shown_of(run).sides)
+    assert (before.n, before.share, before.scored) == (24, 0.25, 24)
+    assert (after.n, after.share, after.scored) == (48, 0.5, 24)
+    assert before.mean == after.mean == 1.0
+
+
 def test_curves_before_and_after_are_over_the_same_prompts(researcher: Client, gaps: Run) -> None:
     shown = shown_of(gaps)
     found = shown.compared
@@ -75,7 +89,8 @@ def test_curves_before_and_after_are_over_the_same_prompts(researcher: Client, g
     assert found.before.curves.joint_pass_at.value[0] == 0.0, "without the first two prompts"
     assert found.after.curves.joint_pass_at.value[0] == 0.5
     plot = before_after_plot(found)
-    assert "over 3 of 5 prompts, those with 16 valid rollouts: originals" in plot.finding
+    assert "passes every bar, over 5 prompts: originals, sampled afresh 0.20" in plot.finding
+    assert plot.finding.endswith("both over 3 of 5 prompts, those with 16 valid rollouts.")
     assert "n = 3 prompts" in plot.figure["layout"]["xaxis"]["title"]["text"]
     grades = [[(g.m, g.prompts) for g in side.grades] for side in shown.sides]
     assert grades == [[(None, 5), (16, 3)]] * 2

@@ -14,7 +14,7 @@ from alignment.models import Project, Score
 from alignment.pareto_figure import pareto_plot
 from alignment.queries.results_page import ResultsPage, results_page, version
 from tests.builders import make_run
-from tests.web.compare_runs import KEEN, SAFE, answer_only, evaluated, held_out
+from tests.web.compare_runs import KEEN, SAFE, answer_only, ask, evaluated, held_out
 from tests.web.conftest import add_evaluation, stage_of
 
 
@@ -246,6 +246,27 @@ def test_the_page_has_its_plot_table_and_notice(researcher: Client, three: Proje
     assert "A made-up world." in text
     assert "dominated" in text and "on it" in text
     assert "adds 0.125" in text and "adds 0.000" not in text
+
+
+def test_a_policy_that_left_a_prompt_unanswered_stands_hollow_and_apart(
+    researcher: Client, three: Project, people: dict[str, User]
+) -> None:
+    best = scores([5, 5, 5, 5], [1, 1, 1, 1])
+    silent = evaluated(make_run(three, people["researcher"], name="silent"), 1, best, 10)
+    ask(silent, held_out())
+    answer_only(silent, held_out()[:3])
+    (front, *_) = traces(three)
+    assert max(front["x"]) == 0.75, "the best is not on it"
+    markers = [t for t in traces(three) if t["mode"] == "markers+text"]
+    symbols = {
+        n: s for t in markers for n, s in zip(t["hovertext"], t["marker"]["symbol"], strict=True)
+    }
+    assert symbols["silent: 1"] == "square-open" and symbols["safe"] == "circle"
+    told = pareto_plot(page(three)).finding
+    assert told.startswith("2 of 3 policies are on the front")
+    assert told.endswith("Hollow, for it left prompts unanswered: silent: 1.")
+    text = researcher.get(reverse("results", args=[three.slug])).content.decode()
+    assert ">apart</span>" in text and "3 of 4 prompts" in text
 
 
 def test_an_empty_page_says_how_points_come(researcher: Client, project: Project) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from typing import Any
 
 from alignment.method.errors import MoraError
+from alignment.method.refusals import declines
 from alignment.method.seeds import seed_of
 from alignment.models import Prompt, Rollout, Sampling, Stage
 from alignment.queries.held_out import held_out
@@ -131,7 +132,7 @@ def _refused(job: Job, prompts: list[Prompt], rows: list[tuple[Any, ...]]) -> li
         "completions": [row[2] for row in rows],
     }
     replies = job.call({"engine": "rules"}, "judge", args)
-    return [None if reply["raw"] is None else bool(reply["raw"]) for reply in replies]
+    return [declines(row[2], reply["raw"]) for row, reply in zip(rows, replies, strict=True)]
 
 
 def finish(stage: Stage) -> Outcome:
