@@ -9,7 +9,8 @@ from django.urls import reverse
 from alignment.figures import Plot, axis, layout, two_digits
 from alignment.method.pareto import front_mask
 from alignment.plot_labels import LINE, Spot, labels
-from alignment.queries.results import Interval, Point
+from alignment.queries.points import Point
+from alignment.queries.results import Interval
 from alignment.queries.results_page import ResultsPage
 
 

@@ -21,7 +21,8 @@ from alignment.api.schemas import (
 )
 from alignment.models import Role
 from alignment.queries import projects
-from alignment.queries.results import finished_evaluations, pareto, policy_table
+from alignment.queries.points import pareto
+from alignment.queries.results import finished_evaluations, policy_table
 from alignment.services import policies
 from alignment.services.uploads import send_prompts
 

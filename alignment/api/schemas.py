@@ -9,7 +9,8 @@ from pydantic import ConfigDict, Field, StringConstraints
 from alignment.method.config import RunConfig
 from alignment.models import Evaluation, Policy, Run, Sampling, Stage
 from alignment.queries.hold_ups import hold_ups
-from alignment.queries.results import Point, PolicyRow
+from alignment.queries.points import Point
+from alignment.queries.results import PolicyRow
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
 Interval = tuple[float, float] | None

@@ -1,12 +1,11 @@
-"""Figures of evaluations, computed from their stored scores: the policy table, the points and
-front of a project, and the summary that `make demo` prints.
+"""Figures of evaluations, computed from their stored scores: the policy table, and the summary that
+`make demo` prints. Points and fronts are in `queries.points`.
 
 Nothing here is stored. The bootstrap's seed is fixed, so the same scores always give the same
 figures. Means, intervals and volumes are defined in `alignment.method`.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +27,6 @@ from alignment.queries.scores import (
 )
 
 SEED = 0
-MOST_EVALUATIONS = 200
 SETTINGS = ("temperature", "top_p", "max_new_tokens")
 Interval = tuple[float, float]
 
@@ -102,21 +100,6 @@ class PolicyRow:
         return list(dict.fromkeys(found))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Point:
-    """A policy's mean reward vector beside those it may be compared with.
-
-    on_front: no compared point dominates it; contribution: the hypervolume lost without it. Both
-    are None where a dimension has no mean, and where the policy is apart: it did not answer the
-    prompts that most of the others did, so that its means are of others than theirs.
-    """
-
-    row: PolicyRow
-    on_front: bool | None = None
-    contribution: float | None = None
-    apart: bool = False
-
-
 def policy_table(evaluations: Iterable[Evaluation]) -> list[PolicyRow]:
     """The figures of each evaluation, in the order given."""
     every = list(evaluations)
@@ -162,19 +145,6 @@ def _name(own: list[Evaluation], settings: str) -> str:
     if len(own) == 1:
         return own[0].label
     return f"{own[0].policy.name} ({settings})" if settings else own[0].policy.name
-
-
-def pareto(project: Project) -> list[Point]:
-    """The policies of a project's latest evaluations as points, oldest first, with front and
-    contributions.
-
-    Fronts are taken among evaluations that were asked the same prompts and judged by the same
-    versions of the same judges.
-    """
-    latest = finished_evaluations(project).order_by("-pk")[:MOST_EVALUATIONS]
-    table = pooled_table(reversed(latest))
-    placed = {point.row.evaluation.pk: point for point in _placed(table)}
-    return [placed[row.evaluation.pk] for row in table]
 
 
 def finished_evaluations(project: Project) -> "QuerySet[Evaluation]":
@@ -249,7 +219,7 @@ def _scores_of(own: list[Evaluation]) -> SampledScores:
     found = []
     for evaluation in own:
         scores = evaluation_scores(evaluation)
-        gone = again.get(evaluation.sampling_id, frozenset())
+        gone = again.get(evaluation.sampling_id, set())
         places = zip(scores.prompt.tolist(), scores.index.tolist(), strict=True)
         found.append(scores.rows(np.array([place not in gone for place in places], dtype=bool)))
     return pooled_scores(found)
@@ -274,23 +244,3 @@ def _told(name: str, found: Estimate) -> dict[str, Any]:
 
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
-
-
-def _placed(table: list[PolicyRow]) -> Iterator[Point]:
-    """The points, each among those it is compared with."""
-    groups: dict[object, list[PolicyRow]] = {}
-    for row in table:
-        groups.setdefault(row.comparison, []).append(row)
-    for group in groups.values():
-        times = Counter(row.answered for row in group)
-        usual = max(group, key=lambda row: (times[row.answered], row.prompts)).answered
-        known = [row for row in group if row.answered == usual and row.hypervolume is not None]
-        points = [[f.mean for f in row.rewards.values()] for row in known]
-        mask, lost = (
-            (fronts.front_mask(points), fronts.contributions(points)) if known else ([], [])
-        )
-        for row, on, contribution in zip(known, mask, lost, strict=True):
-            yield Point(row=row, on_front=bool(on), contribution=float(contribution))
-        for row in group:
-            if row not in known:
-                yield Point(row=row, apart=row.answered != usual)

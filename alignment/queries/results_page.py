@@ -2,7 +2,7 @@
 
 Evaluations by other judges, other versions of one, or on other prompts are other comparisons, never
 on one plot.
-Figures and fronts are computed in `queries.results`.
+Figures are computed in `queries.results`, fronts in `queries.points`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from django.db.models import Count, Max, prefetch_related_objects
 from alignment.models import Evaluation, Project, PromptSet
 from alignment.queries import results
 from alignment.queries.asked import Asked
-from alignment.queries.results import Point
+from alignment.queries.points import Point, pareto
 from alignment.queries.scores import Judged
 
 
@@ -90,7 +90,7 @@ def version(project: Project) -> tuple[int | None, int]:
 def _comparisons(project: Project) -> list[Comparison]:
     """Comparisons with their points oldest first; that of the newest evaluation comes first."""
     groups: dict[tuple[Judged, Asked], list[Point]] = {}
-    for point in results.pareto(project):
+    for point in pareto(project):
         groups.setdefault(point.row.comparison, []).append(point)
     sets = dict(PromptSet.objects.filter(project=project).values_list("pk", "name"))
     found = [

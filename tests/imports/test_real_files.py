@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from alignment.models import Evaluation, Project
-from alignment.queries.results import pareto
+from alignment.queries.points import pareto
 from alignment.services.imports import import_prompts, import_rollouts
 
 FOLDER = os.environ.get("MORA_DATA", "")

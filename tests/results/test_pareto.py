@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from alignment.models import Evaluation, Project, Prompt, Rollout, Run, Sampling, Stage, Status
-from alignment.queries.results import pareto, policy_table
+from alignment.queries.points import pareto
+from alignment.queries.results import policy_table
 from tests.results.conftest import MakeEvaluation
 from tests.results.test_asked import planned
 
