@@ -91,7 +91,7 @@ def test_evaluations_come_with_their_figures(researcher: Client, found: Run) -> 
     assert evaluation["joint_pass_rate"] == 0.0
     assert (evaluation["hypervolume"], evaluation["invalid_share"]) == (0.0, pytest.approx(1 / 6))
     (point,) = get(researcher, "/projects/sandbox/pareto").json()["points"]
-    own = {"evaluations": [evaluation["id"]], "on_front": True, "contribution": 0.0}
+    own = {"evaluations": [evaluation["id"]], "on_front": True, "contribution": 0.0, "apart": False}
     assert point == {**evaluation, **own}
 
 
