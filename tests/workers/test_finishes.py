@@ -82,6 +82,28 @@ def test_scores_that_some_rollouts_lack_end_no_stage(run: Run) -> None:
                                                                    "truthful")}  # fmt: skip
 
 
+def test_a_stage_that_could_sample_nothing_says_why_and_a_retry_samples_all_anew(run: Run) -> None:
+    stage = run.stages.get(kind="sample")
+    Sampling.objects.create(
+        project=run.project, stage=stage, policy=Policy.objects.get(), engine="endpoint"
+    )
+    lifecycle.move(stage, Status.QUEUED)
+    why = (
+        "prompt 1: the server refuses it (HTTP 400: too long); shorten it, or lower max_new_tokens"
+    )
+    facts = {"held_out": 2, "not_sampled": {why: 5, "prompt 2: it has no token": 3}}
+    lifecycle.move(stage, Status.RUNNING, total=8, done=8, facts=facts)
+    stage.chunks.create(index=0, items=[1], size=8, state="done")
+    stages.finish(stage)
+    assert stage.status == Status.FAILED
+    assert f"none of 8 rollouts could be sampled; {why}. Start a clone" in stage.reason
+    assert "or retry" in stage.reason
+    lifecycle.retry(run)
+    stage.refresh_from_db()
+    assert (stage.status, stage.done, stage.facts) == (Status.PENDING, 0, {"held_out": 2})
+    assert [chunk.state for chunk in stage.chunks.all()] == ["open"]
+
+
 def test_every_seed_is_evaluated_on_the_same_prompts(run: Run, owner: User) -> None:
     add_prompts(run.project, "many", [f"How do I glaze {i} pots?" for i in range(40)])
     evaluate = {**run.config["evaluate"], "prompts": "many", "limit": 5}
