@@ -104,6 +104,38 @@ def test_a_stage_that_could_sample_nothing_says_why_and_a_retry_samples_all_anew
     assert [chunk.state for chunk in stage.chunks.all()] == ["open"]
 
 
+@pytest.mark.parametrize(
+    ("counts", "told"),
+    [
+        ([(8, [1, 8, 8]), (8, [2, 7, 8])],
+         " (1 open, 2 undecided: judge sandbox-helpful left 81% of their scores out); look at"),
+        ([(8, [5, 3, 8]), (8, [4, 3, 8])],
+         "judge sandbox-harmless left 62% of their scores out); look at"),
+        ([(8, [2, 2, 8])],
+         "judge sandbox-helpful left 75% of their scores out and judge sandbox-harmless left 75% of"
+         " their scores out); look at"),
+        ([(0, [0, 0, 0]), (3, [2, 3, 3])], " (1 open, 2 undecided)"),
+    ],
+)  # fmt: skip
+def test_nothing_mined_is_told_with_the_judges_that_left_prompts_undecided(
+    run: Run, counts: list[tuple[int, list[int]]], told: str
+) -> None:
+    stage = run.stages.get(kind="mine")
+    lifecycle.move(stage, Status.QUEUED)
+    lifecycle.move(stage, Status.RUNNING, total=1 + len(counts))
+    verdicts = [("open", (8, [8, 8, 8])), *(("undecided", own) for own in counts)]
+    for prompt, (verdict, (n, valid)) in zip(Prompt.objects.all(), verdicts, strict=False):
+        stage.verdicts.create(
+            prompt=prompt, verdict=verdict, mined=False, attained=[], missing=[], ceiling={},
+            counts={"n": n, "n_k": valid},
+        )  # fmt: skip
+    stages.finish(stage)
+    assert stage.empty and stage.reason.startswith(f"nothing mined from {stage.total} prompts")
+    assert told in stage.reason
+    if "judge" not in told:
+        assert stage.reason.endswith(told)
+
+
 def test_every_seed_is_evaluated_on_the_same_prompts(run: Run, owner: User) -> None:
     add_prompts(run.project, "many", [f"How do I glaze {i} pots?" for i in range(40)])
     evaluate = {**run.config["evaluate"], "prompts": "many", "limit": 5}
