@@ -16,6 +16,7 @@ UNSAFE = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".msgpack", ".h5", 
 SAMPLE = 1 << 16  # bytes, read at SAMPLES places of a file
 SAMPLES = 16
 SCORE_HEAD = "score_head.weight"
+CONTEXT = ("max_position_embeddings", "n_positions")  # what config.json calls it, by architecture
 MOST_HEADER = 100_000_000  # bytes of a safetensors header, its own limit
 
 
@@ -104,6 +105,15 @@ def check_heads(folder: Path, heads: Sequence[int]) -> None:
             f"{folder} has {known} head{'s' if known > 1 else ''}, numbered from 0, so none is "
             f"numbered {max(heads)}; name others in heads."
         )
+
+
+def context_of(folder: Path) -> int | None:
+    """The tokens that the folder's model takes, as its config says; None where it does not say."""
+    config = _config(folder)
+    text = config.get("text_config")  # of a model that also takes images
+    own = text if isinstance(text, dict) else config
+    found = next((own[name] for name in CONTEXT if name in own), None)
+    return found if isinstance(found, int) and found > 0 else None
 
 
 def _kinds(folder: Path) -> list[str]:

@@ -19,6 +19,7 @@ from alignment.model_folders import (
     check_score_head,
     check_template,
     check_writer,
+    context_of,
     weight_shapes,
 )
 from alignment.models import Judge, Policy, Project, Rewriter
@@ -142,6 +143,22 @@ def lora_problem(policy: Policy, config: RunConfig) -> str:
         f"{policy.name!r} has none of the modules {', '.join(config.train.targets)} that LoRA would"
         f" train: name those of its architecture ({', '.join(has[:8]) or 'none found'}), or set the"
         " method to full"
+    )
+
+
+def room_problem(policy: Policy, config: RunConfig) -> str:
+    """Why no prompt whatever of a policy that can be sampled could be: what it is to write fills
+    its context."""
+    asked = config.sample
+    if not policy.folder:
+        return ""
+    shorter = asked.max_length if asked.engine == "vllm" else None
+    room = shorter or context_of(policy.path)
+    if room is None or asked.max_new_tokens < room:
+        return ""
+    return (
+        f"leaves no room for a prompt in the {room:,} tokens that {policy.name!r} takes: ask for"
+        " fewer"
     )
 
 

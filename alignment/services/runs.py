@@ -29,6 +29,7 @@ from alignment.services.readiness import (
     mined_problem,
     policy_problem,
     rewriter_problem,
+    room_problem,
 )
 
 
@@ -196,8 +197,11 @@ def _check_policy(project: Project, config: RunConfig) -> dict[str, str]:
         return {"policy": f"no policy {config.policy!r} in this project"}
     if problem := policy_problem(policy):
         return {"policy": problem}
-    problem = lora_problem(policy, config)
-    return {"train.lora_targets": problem} if problem else {}
+    problems = {
+        "train.lora_targets": lora_problem(policy, config),
+        "sample.max_new_tokens": room_problem(policy, config),
+    }
+    return {path: problem for path, problem in problems.items() if problem}
 
 
 def _check_dimensions(project: Project, config: RunConfig) -> dict[str, str]:

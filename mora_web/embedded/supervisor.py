@@ -16,6 +16,7 @@ import contextlib
 import fcntl
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ __all__ = ["Process", "SetupError", "Supervisor"]
 
 STOP_SECONDS = 10.0
 LEFTOVER_SECONDS = 3.0
+CONNECT_SECONDS = 1.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -95,6 +97,16 @@ class Supervisor:
             with self._step():
                 if member not in adopted:
                     member.spawn()
+
+    def is_serving(self) -> bool:
+        """Whether the web accepts connections; it has to import the console first."""
+        if self.port is None:
+            return False
+        try:
+            socket.create_connection((console.HOST, self.port), CONNECT_SECONDS).close()
+        except OSError:
+            return False
+        return True
 
     def poll(self) -> list[str]:
         """Start again what died, after its pause. Returns one sentence for each that died."""

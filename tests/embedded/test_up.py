@@ -1,5 +1,7 @@
-"""`manage.py up` in surroundings that are wrong: one sentence and status 1, never a traceback."""
+"""`manage.py up` in surroundings that are wrong: one sentence and status 1, never a traceback; and
+when it says that it serves."""
 
+import io
 import os
 import socket
 import subprocess
@@ -8,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from alignment.management.commands import up as command
 from mora_web.embedded.console import BASE
+from mora_web.embedded.supervisor import Process, Supervisor
 from mora_web.embedded.surroundings import SetupError, check_database, check_port, folder_errors
 
 
@@ -108,3 +112,51 @@ def test_a_command_in_wrong_surroundings_says_so_in_a_sentence(
     assert done.returncode == 1
     (told,) = done.stderr.splitlines()
     assert told.startswith(sentence)
+
+
+class Terminal(io.StringIO):
+    """What is written, up to a sentence at which somebody tries the address and presses Ctrl-C."""
+
+    def __init__(self, sentence: str, port: int) -> None:
+        super().__init__()
+        self.sentence, self.port, self.answered = sentence, port, False
+
+    def write(self, text: str) -> int:
+        super().write(text)
+        if self.sentence in text:
+            with socket.socket() as visitor:
+                self.answered = visitor.connect_ex(("127.0.0.1", self.port)) == 0
+            raise KeyboardInterrupt
+        return len(text)
+
+
+def told_at(
+    sentence: str, argv: tuple[str, ...], port: int, var: Path, monkeypatch: pytest.MonkeyPatch
+) -> Terminal:
+    """`up` over one process for the web, until it writes the sentence."""
+    held = Supervisor(var=var, folder=BASE, members=[Process(name="web", argv=argv)], port=port)
+    monkeypatch.setattr(Supervisor, "for_console", lambda port: held)
+    terminal = Terminal(sentence, port)
+    command.Command(stdout=terminal, stderr=terminal).handle(port=port)
+    return terminal
+
+
+def test_it_says_that_it_serves_once_the_web_accepts_connections(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = unused_port()
+    slow = f"sleep 1; exec {sys.executable} -m http.server {port} --bind 127.0.0.1"
+    found = told_at("MORA serves", ("sh", "-c", slow), port, tmp_path / "var", monkeypatch)
+    assert found.answered
+    assert found.getvalue() == f"MORA serves http://127.0.0.1:{port}/ until Ctrl-C.\nStopped.\n"
+
+
+def test_a_web_that_does_not_answer_is_told_and_not_called_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "SERVE_SECONDS", 0.5, raising=False)
+    port = unused_port()
+    found = told_at("does not answer", ("sleep", "611"), port, tmp_path / "var", monkeypatch)
+    told = found.getvalue()
+    assert not found.answered and "MORA serves" not in told
+    assert f"after 0.5 s: look at {tmp_path / 'var/log/web.log'}, or wait on." in told

@@ -201,6 +201,38 @@ def test_a_server_that_fails_everything_ends_the_call() -> None:
         sample(found, ["a"], n=3)
 
 
+@pytest.mark.parametrize(
+    ("answer", "remedy"),
+    [
+        (problem(400, "maximum context length is 8"), "; shorten it, or lower max_new_tokens"),
+        (problem(413, "payload refused"), "; shorten it, or lower max_new_tokens"),
+        (problem(422, "temperature must be 1"), "; correct what it names"),
+    ],
+)
+def test_requests_that_are_all_refused_for_what_they_hold_are_data(
+    answer: Answer, remedy: str
+) -> None:
+    with serving(lambda body: answer) as found:
+        result = sample(found, ["a", "b"], n=2)
+    errors = [reply["error"] for row in result["rollouts"] for reply in row]
+    assert len(errors) == 4 and result["usage"]["retries"] == 0
+    for error in errors:
+        assert error.startswith(f"the server refuses it (HTTP {answer.status}: ")
+        assert error.endswith(remedy)
+
+
+def test_refused_requests_hide_no_server_that_fails_all_others() -> None:
+    def answer(body: Body) -> Answer:
+        long = "long" in body["messages"][0]["content"]
+        return problem(400, "maximum context length is 8") if long else problem(500, "no memory")
+
+    with serving(answer) as found:
+        with pytest.raises(MoraError, match=r"failed all of 2 requests.*no memory"):
+            sample(found, ["a", "b", "long"])
+        refused, failed = sample(found, ["long", "a"])["rollouts"]
+    assert "context length" in refused[0]["error"] and "no memory, 6 times" in failed[0]["error"]
+
+
 @pytest.mark.parametrize("body", ["not json", {}, {"choices": []}, {"choices": None}])
 def test_an_answer_without_a_choice_is_data(body: Any) -> None:
     odd = Answer(body=body, headers={"Content-Type": "application/json"})

@@ -174,6 +174,47 @@ def test_every_judging_at_an_endpoint_is_counted(
     assert distinct and stages["pair"].facts["usage"]["requests"] == 2 * distinct
 
 
+def test_what_an_endpoint_refuses_for_good_fails_no_stage_though_it_be_whole_chunks(
+    judged: Project,
+    ada: User,
+    server: Server,
+    answering: Answering,
+    make_workers: Callable[[str], Workers],
+) -> None:
+    ready(judged)
+    too_long = problem(400, "maximum context length is 8 tokens")
+
+    def refusing(body: Body) -> Answer:
+        """A chunk's rollouts are all of one prompt: the policy takes no long one, the judge none of
+        roses, and the rewriter none."""
+        text = body["messages"][-1]["content"]
+        rewriting, judging = "Rewrite the request" in text, "Give a number from" in text
+        refused = rewriting or (judging and "roses" in text)
+        return too_long if refused else answer(body)
+
+    answering.of = refusing  # type: ignore[assignment]
+    sample = {"n": 8, "temperature": 1.0, "max_new_tokens": 64, "chunk_prompts": 1}
+    run = finished(judged, ada, make_workers, server, sample=sample)
+    told = [(s.kind, s.status, s.reason) for s in run.stages.all()]
+    stages = {s.kind: s for s in run.stages.filter(round=1)}
+    assert (
+        stages["sample"].facts["failed"] == 8 and stages["sample"].sampling.rollouts.count() == 24
+    )
+    assert stages["score"].facts["left_out"]["rubric of helpful"] == pytest.approx(1 / 3)
+    reason = stages["rewrite"].reason
+    assert stages["rewrite"].status == "failed" and "gave no reply on any of 2 mined" in reason, (
+        told
+    )
+    assert "context length" in reason and "shorten it" in reason and "or retry" in reason
+
+    answering.of = answer  # type: ignore[assignment]
+    runs.retry_run(run=run, by=ada)
+    run = wait_for_run(run)
+    assert run.status == "succeeded", [(s.kind, s.status, s.reason) for s in run.stages.all()]
+    attempts = RewriteAttempt.objects.filter(stage=stages["rewrite"])
+    assert attempts.exists() and not attempts.filter(reply="").exists()
+
+
 def test_an_endpoint_that_serves_a_page_ends_the_stage_with_a_sentence(
     judged: Project,
     ada: User,

@@ -361,6 +361,29 @@ def test_a_policy_without_a_chat_template_is_refused(project: Project) -> None:
     check_config(project, config_of())
 
 
+def test_new_tokens_that_leave_a_prompt_no_room_in_the_policys_context_are_refused(
+    project: Project,
+) -> None:
+    folder = project.policies.get(name="start").path
+    sample = {"n": 8, "max_new_tokens": 64}
+    told = "leaves no room for a prompt in the 64 tokens that 'start' takes: ask for fewer"
+    for text in (
+        '{"max_position_embeddings": 64}',
+        '{"n_positions": 64}',
+        '{"max_position_embeddings": 512, "text_config": {"max_position_embeddings": 64}}',
+    ):
+        (folder / "config.json").write_text(text)
+        with pytest.raises(BadConfig) as raised:
+            check_config(project, config_of(sample=sample))
+        assert raised.value.errors == {"sample.max_new_tokens": told}
+        check_config(project, config_of(sample={**sample, "max_new_tokens": 63}))
+    for text in ("{}", '{"max_position_embeddings": null}', '{"max_position_embeddings": 65}'):
+        (folder / "config.json").write_text(text)
+        check_config(project, config_of(sample=sample))
+    with pytest.raises(BadConfig, match="leaves no room for a prompt in the 32 tokens"):
+        check_config(project, config_of(sample={**sample, "engine": "vllm", "max_length": 32}))
+
+
 def test_a_policy_without_the_modules_that_lora_trains_is_refused(project: Project) -> None:
     folder = project.policies.get(name="start").path
     write_weights(folder, "h.0.attn.c_attn.weight", "h.0.mlp.c_fc.weight", "wte.weight")

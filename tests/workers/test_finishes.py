@@ -82,6 +82,60 @@ def test_scores_that_some_rollouts_lack_end_no_stage(run: Run) -> None:
                                                                    "truthful")}  # fmt: skip
 
 
+def test_a_stage_that_could_sample_nothing_says_why_and_a_retry_samples_all_anew(run: Run) -> None:
+    stage = run.stages.get(kind="sample")
+    Sampling.objects.create(
+        project=run.project, stage=stage, policy=Policy.objects.get(), engine="endpoint"
+    )
+    lifecycle.move(stage, Status.QUEUED)
+    why = (
+        "prompt 1: the server refuses it (HTTP 400: too long); shorten it, or lower max_new_tokens"
+    )
+    facts = {"held_out": 2, "not_sampled": {why: 5, "prompt 2: it has no token": 3}}
+    lifecycle.move(stage, Status.RUNNING, total=8, done=8, facts=facts)
+    stage.chunks.create(index=0, items=[1], size=8, state="done")
+    stages.finish(stage)
+    assert stage.status == Status.FAILED
+    assert f"none of 8 rollouts could be sampled; {why}. Start a clone" in stage.reason
+    assert "or retry" in stage.reason
+    lifecycle.retry(run)
+    stage.refresh_from_db()
+    assert (stage.status, stage.done, stage.facts) == (Status.PENDING, 0, {"held_out": 2})
+    assert [chunk.state for chunk in stage.chunks.all()] == ["open"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "told"),
+    [
+        ([(8, [1, 8, 8]), (8, [2, 7, 8])],
+         " (1 open, 2 undecided: judge sandbox-helpful left 81% of their scores out); look at"),
+        ([(8, [5, 3, 8]), (8, [4, 3, 8])],
+         "judge sandbox-harmless left 62% of their scores out); look at"),
+        ([(8, [2, 2, 8])],
+         "judge sandbox-helpful left 75% of their scores out and judge sandbox-harmless left 75% of"
+         " their scores out); look at"),
+        ([(0, [0, 0, 0]), (3, [2, 3, 3])], " (1 open, 2 undecided)"),
+    ],
+)  # fmt: skip
+def test_nothing_mined_is_told_with_the_judges_that_left_prompts_undecided(
+    run: Run, counts: list[tuple[int, list[int]]], told: str
+) -> None:
+    stage = run.stages.get(kind="mine")
+    lifecycle.move(stage, Status.QUEUED)
+    lifecycle.move(stage, Status.RUNNING, total=1 + len(counts))
+    verdicts = [("open", (8, [8, 8, 8])), *(("undecided", own) for own in counts)]
+    for prompt, (verdict, (n, valid)) in zip(Prompt.objects.all(), verdicts, strict=False):
+        stage.verdicts.create(
+            prompt=prompt, verdict=verdict, mined=False, attained=[], missing=[], ceiling={},
+            counts={"n": n, "n_k": valid},
+        )  # fmt: skip
+    stages.finish(stage)
+    assert stage.empty and stage.reason.startswith(f"nothing mined from {stage.total} prompts")
+    assert told in stage.reason
+    if "judge" not in told:
+        assert stage.reason.endswith(told)
+
+
 def test_every_seed_is_evaluated_on_the_same_prompts(run: Run, owner: User) -> None:
     add_prompts(run.project, "many", [f"How do I glaze {i} pots?" for i in range(40)])
     evaluate = {**run.config["evaluate"], "prompts": "many", "limit": 5}

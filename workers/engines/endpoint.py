@@ -1,7 +1,8 @@
 """The `endpoint` engine: rollouts and replies of a model behind an OpenAI-compatible server.
 
-Requests run side by side up to a bound. One that keeps failing is data; where no request could
-succeed the call fails. Nothing is loaded here.
+Requests run side by side up to a bound. One that keeps failing is data, and so are all that the
+server refuses for what they hold; where none of the others could succeed the call fails. Nothing is
+loaded here.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from alignment.method.errors import MoraError
 from workers.engines import keys
 from workers.engines.engine import Engine, Spec
 from workers.engines.replies import Answer
-from workers.engines.server import Failed, Server
+from workers.engines.server import Failed, Refused, Server
 
 LONGEST_TOKEN, LONGEST_REPLY = 32, 1_000_000  # characters
 CUT = " [cut here: longer than max_new_tokens allows]"
@@ -69,17 +70,20 @@ class Endpoint:
         template_args: list[dict[str, Any]] | None = None,
         mark: str = CUT,
     ) -> dict[str, Any]:
-        """Per conversation its reply or {"error": ...}; and the tokens used. A reply that is cut
-        ends with the mark.
+        """Per conversation its reply or {"error": why, "refused": whether for ever}; and the tokens
+        used. A reply that is cut ends with the mark.
 
-        Raises MoraError where the server cannot be used, or failed all of several requests.
+        Raises MoraError where the server cannot be used, or failed all of several requests that
+        may pass another time. Refused ones are set aside: they say nothing of the server, a call
+        may hold no others (a chunk's prompts are of like length), and a retry would not help.
         """
         self.server.forget_usage()
         given = template_args or [{} for _ in conversations]
         asked = list(zip(conversations, seeds, given, strict=True))
         replies = asyncio.run(self._all(asked, params, mark))
-        errors = [reply["error"] for reply in replies if "error" in reply]
-        if errors and len(errors) == len(replies) > 1:
+        others = [reply for reply in replies if not reply.get("refused")]
+        errors = [reply["error"] for reply in others if "error" in reply]
+        if len(errors) == len(others) > 1:
             raise MoraError(
                 f"The endpoint {self.server.name} failed all of {len(errors)} requests; the last "
                 f"one: {errors[-1]}. Look at the server, then retry."
@@ -98,7 +102,7 @@ class Endpoint:
                     try:
                         answer = await self.server.ask(client, conversation, seed, params, args)
                     except Failed as error:
-                        return {"error": str(error)}
+                        return {"error": str(error), "refused": isinstance(error, Refused)}
                 return record(answer)
 
             tasks = [asyncio.ensure_future(reply(*one)) for one in asked]

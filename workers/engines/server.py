@@ -1,11 +1,12 @@
 """One request to an OpenAI-compatible server: what is sent, when it is sent again, and what a
-failure means. A failure of this request alone is `Failed`; one that any request would meet (key,
-model, address) is a MoraError that names cause and remedy.
+failure means. A failure of this request alone is `Failed`, or `Refused` where it could never pass;
+one that any request would meet (key, model, address) is a MoraError that names cause and remedy.
 """
 
 import asyncio
 import logging
 import random
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -26,11 +27,17 @@ LONGEST_QUOTE = 300  # characters of what a server says
 NO_KEY = "none"  # the client wants one; a server without keys ignores it
 # What a server may not know, and what is sent instead.
 OPTIONAL = {"seed": "", "max_tokens": "max_completion_tokens"}
+REFUSALS = (400, 413, 422)  # statuses that speak of what the request holds
+TOO_LONG = re.compile(r"context|length|too long|longer|max_\w*tokens", re.IGNORECASE)
 AGAIN = (openai.RateLimitError, openai.InternalServerError, openai.APIConnectionError)
 
 
 class Failed(Exception):
-    """A request that failed for good; the message says how."""
+    """A request that failed in all its tries and may pass another time; the message says how."""
+
+
+class Refused(Failed):
+    """A request that the server takes at no time, for what it holds; the message names a remedy."""
 
 
 class _TooLong(openai.OpenAIError):
@@ -193,6 +200,11 @@ class Server:
                 f"The endpoint {self.name} does not know the model {self.model!r} ({told}); name "
                 "one that it serves."
             )
+        if code in REFUSALS:
+            remedy = "correct what it names"
+            if code == 413 or TOO_LONG.search(told):
+                remedy = "shorten it, or lower max_new_tokens"
+            return Refused(f"the server refuses it ({told}); {remedy}")
         return Failed(told)
 
     def _given_up(self, error: Exception) -> Exception:

@@ -80,6 +80,9 @@ def finish(stage: Stage) -> Outcome:
         told = scoring.told_of(silent[0], stage)
         _ask_again(stage, silent)
         return Outcome(failed=told)
+    outcome = sampling.finish(stage)
+    if outcome.failed:
+        return outcome
     judges = store.judges(stage.run.project, names.values())
     evaluation = Evaluation.objects.create(
         project=stage.run.project,
@@ -90,7 +93,7 @@ def finish(stage: Stage) -> Outcome:
     )
     evaluation.judges.set(judges)
     left_out = scoring.left_out(stage, names)
-    return Outcome(facts={**sampling.finish(stage).facts, "left_out": left_out})
+    return Outcome(facts={**outcome.facts, "left_out": left_out})
 
 
 def label_of(stage: Stage) -> str:

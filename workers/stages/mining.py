@@ -26,10 +26,9 @@ def work(job: Job) -> Write:
     stage = job.stage
     project = stage.run.project
     dims = store.dimensions(project, stage.config["dimensions"])
-    names = before(stage, "score").config["judges"]
-    judges = store.judges(project, [names[d.name] for d in dims])
+    judges = store.judges(project, _judges_of(stage))
     n = before(stage, "sample").config["sample"]["n"]
-    rule = mining.rule_of(stage.config["mine"], stage.config["dimensions"], n)
+    rule = _rule_of(stage, n)
     scored = store.scored(before(stage, "sample"), job.claim.items, judges)
     verdicts = [
         verdict_on(stage, prompt, PromptScores(dims=dims, raw=scored[prompt.pk].raw), rule, n)
@@ -40,6 +39,16 @@ def work(job: Job) -> Write:
         store.insert(verdicts)
 
     return write
+
+
+def _judges_of(stage: Stage) -> list[str]:
+    """Names of the judges whose scores are mined, in the order of the dimensions."""
+    names = before(stage, "score").config["judges"]
+    return [names[dimension] for dimension in stage.config["dimensions"]]
+
+
+def _rule_of(stage: Stage, n: int) -> mining.MiningRule:
+    return mining.rule_of(stage.config["mine"], stage.config["dimensions"], n)
 
 
 def verdict_on(
@@ -79,6 +88,35 @@ def finish(stage: Stage) -> Outcome:
         stage.verdicts.values_list("verdict").annotate(n=Count("pk")).values_list("verdict", "n")
     )
     mined = stage.verdicts.filter(mined=True).count()
-    told = ", ".join(f"{n} {verdict}" for verdict, n in sorted(counts.items()))
-    empty = "" if mined else f"nothing mined from {stage.total} prompts ({told})"
+    empty = "" if mined else _nothing_mined(stage, counts)
     return Outcome(empty=empty, facts={"verdicts": counts, "mined": mined})
+
+
+def _nothing_mined(stage: Stage, counts: dict[str, int]) -> str:
+    """How many prompts are what, the undecided last, with the judges that left them so."""
+    found = sorted(counts.items(), key=lambda one: (one[0] == "undecided", one[0]))
+    told = ", ".join(f"{n} {verdict}" for verdict, n in found)
+    remedy = ""
+    if silent := _left_out(stage):
+        told += ": " + " and ".join(
+            f"judge {name} left {share:.0%} of their scores out" for name, share in silent.items()
+        )
+        remedy = "; look at the replies, correct the judge and start a clone of the run"
+    return f"nothing mined from {stage.total} prompts ({told}){remedy}"
+
+
+def _left_out(stage: Stage) -> dict[str, float]:
+    """By judge its share of rollouts without a score, over the undecided prompts that have rollouts
+    enough: of the judges that left most of them out, else of the one that left the most, if any."""
+    n = before(stage, "sample").config["sample"]["n"]
+    needed = _rule_of(stage, n).min_valid or 0
+    counts = stage.verdicts.filter(verdict="undecided").values_list("counts", flat=True)
+    short = [own for own in counts if own["n"] >= needed and own["n"]]
+    asked = sum(own["n"] for own in short)
+    lost = {
+        name: 1 - sum(own["n_k"][k] for own in short) / asked
+        for k, name in enumerate(_judges_of(stage))
+        if asked
+    }
+    worst = min(max(lost.values(), default=0.0), 0.5)
+    return {name: share for name, share in lost.items() if share and share >= worst}

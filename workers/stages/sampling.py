@@ -7,10 +7,9 @@ a batch from its members. Sampling again for rewrites (self-play) is the same co
 from collections import Counter
 from typing import Any
 
-from alignment.method.errors import MoraError
 from alignment.method.refusals import declines
 from alignment.method.seeds import seed_of
-from alignment.models import Prompt, Rollout, Sampling, Stage
+from alignment.models import Chunk, Prompt, Rollout, Sampling, Stage
 from alignment.queries.held_out import held_out
 from alignment.queries.prompts import seeds_of
 from workers import specs, store
@@ -136,7 +135,7 @@ def _refused(job: Job, prompts: list[Prompt], rows: list[tuple[Any, ...]]) -> li
 
 
 def finish(stage: Stage) -> Outcome:
-    """Counts, and the prompts that could not be sampled; raises MoraError where none could."""
+    """Counts, and the prompts that could not be sampled; where none could, a retry samples anew."""
     rollouts = Rollout.objects.filter(sampling__stage=stage)
     failed: dict[str, int] = stage.facts.get("not_sampled", {})
     named = sorted(failed.items(), key=lambda item: -item[1])
@@ -151,7 +150,22 @@ def finish(stage: Stage) -> Outcome:
     if failed:
         facts |= {"failed": sum(failed.values()), "not_sampled": dict(named[:MOST_NAMED])}
     if failed and not facts["rollouts"]:
-        raise MoraError(f"none of {facts['failed']} rollouts could be sampled; {named[0][0]}")
+        _open_anew(stage)
+        return Outcome(failed=_none_sampled(facts["failed"], named[0][0]))
     held_out = stage.facts.get("held_out")
     why = f", {held_out:,} are held out for evaluation" if held_out else ""
     return Outcome(empty="" if facts["rollouts"] else f"no prompts to sample{why}", facts=facts)
+
+
+def _none_sampled(asked: int, first: str) -> str:
+    return (
+        f"none of {asked:,} rollouts could be sampled; {first}. Start a clone of the run with other"
+        " prompts or settings; or retry, if the model answers otherwise now"
+    )
+
+
+def _open_anew(stage: Stage) -> None:
+    """Open every chunk for a retry: done, they would stay without rollouts."""
+    stage.chunks.update(state=Chunk.State.OPEN)
+    facts = {name: fact for name, fact in stage.facts.items() if name != "not_sampled"}
+    Stage.objects.filter(pk=stage.pk).update(done=0, facts=facts)

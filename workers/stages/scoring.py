@@ -137,9 +137,10 @@ def told_of(by: Judge, sampled: Stage) -> str:
     """What to say of a judge that gave no score at all."""
     scores = scores_of(by, sampled)
     first = scores.order_by("pk")[0]
+    replied = f"; its first reply was {first.reply[:120]!r}" if first.reply else ""
     return (
         f"judge {by.name} gave no score on any of {scores.count():,} rollouts:"
-        f" {first.reason or 'it said nothing'}; its first reply was {first.reply[:120]!r}."
+        f" {first.reason or 'it said nothing'}{replied}."
         " Correct the judge, try it on a text, and start a clone of the run; or retry, if what"
         " it asks answers otherwise now"
     )

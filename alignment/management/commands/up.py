@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from mora_web.embedded.supervisor import SetupError, Supervisor
 
 POLL_SECONDS = 0.2
+SERVE_SECONDS = 60.0  # after which it is said that the web does not answer
 
 
 class Command(BaseCommand):
@@ -22,12 +23,28 @@ class Command(BaseCommand):
         try:
             with Supervisor.for_console(port=port) as supervisor:
                 supervisor.start()
-                self.stdout.write(f"MORA serves {supervisor.url} until Ctrl-C.")
+                self.tell_when_serving(supervisor)
                 while True:
-                    for sentence in supervisor.poll():
-                        self.stderr.write(sentence)
-                    time.sleep(POLL_SECONDS)
+                    self.poll(supervisor)
         except KeyboardInterrupt:
             self.stdout.write("Stopped.")
         except SetupError as error:
             sys.exit(str(error))
+
+    def tell_when_serving(self, supervisor: Supervisor) -> None:
+        """Say where the console is once it can be reached there, or that it can't be yet."""
+        deadline = time.monotonic() + SERVE_SECONDS
+        while not supervisor.is_serving():
+            if time.monotonic() > deadline:
+                return self.stderr.write(
+                    f"The web does not answer at {supervisor.url} after {SERVE_SECONDS:g} s: look"
+                    f" at {supervisor.var / 'log' / 'web.log'}, or wait on."
+                )
+            self.poll(supervisor)
+        self.stdout.write(f"MORA serves {supervisor.url} until Ctrl-C.")
+
+    def poll(self, supervisor: Supervisor) -> None:
+        """Let the supervisor look after its processes."""
+        for sentence in supervisor.poll():
+            self.stderr.write(sentence)
+        time.sleep(POLL_SECONDS)
