@@ -202,23 +202,24 @@ def test_a_server_that_fails_everything_ends_the_call() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "remedy"),
+    ("answer", "told"),
     [
-        (problem(400, "maximum context length is 8"), "; shorten it, or lower max_new_tokens"),
-        (problem(413, "payload refused"), "; shorten it, or lower max_new_tokens"),
-        (problem(422, "temperature must be 1"), "; correct what it names"),
+        (
+            problem(400, "its context is 8."),
+            "its context is 8: shorten it, or lower max_new_tokens",
+        ),
+        (problem(413, "refused"), "refused: shorten it, or lower max_new_tokens"),
+        (problem(422, "temperature must be 1."), "temperature must be 1."),
     ],
 )
 def test_requests_that_are_all_refused_for_what_they_hold_are_data(
-    answer: Answer, remedy: str
+    answer: Answer, told: str
 ) -> None:
     with serving(lambda body: answer) as found:
         result = sample(found, ["a", "b"], n=2)
-    errors = [reply["error"] for row in result["rollouts"] for reply in row]
-    assert len(errors) == 4 and result["usage"]["retries"] == 0
-    for error in errors:
-        assert error.startswith(f"the server refuses it (HTTP {answer.status}: ")
-        assert error.endswith(remedy)
+    error = {"error": f"HTTP {answer.status}: {told}"}
+    assert result["rollouts"] == [[error, error], [error, error]]
+    assert result["usage"]["requests"] == 4
 
 
 def test_refused_requests_hide_no_server_that_fails_all_others() -> None:

@@ -88,15 +88,15 @@ def test_a_stage_that_could_sample_nothing_says_why_and_a_retry_samples_all_anew
         project=run.project, stage=stage, policy=Policy.objects.get(), engine="endpoint"
     )
     lifecycle.move(stage, Status.QUEUED)
-    why = (
-        "prompt 1: the server refuses it (HTTP 400: too long); shorten it, or lower max_new_tokens"
-    )
+    why = "prompt 1: HTTP 400: too long: shorten it, or lower max_new_tokens"
     facts = {"held_out": 2, "not_sampled": {why: 5, "prompt 2: it has no token": 3}}
     lifecycle.move(stage, Status.RUNNING, total=8, done=8, facts=facts)
     stage.chunks.create(index=0, items=[1], size=8, state="done")
     stages.finish(stage)
     assert stage.status == Status.FAILED
-    assert f"none of 8 rollouts could be sampled; {why}. Start a clone" in stage.reason
+    assert (
+        f"none of 8 rollouts could be sampled; {why}. Correct what that names and" in stage.reason
+    )
     assert "or retry" in stage.reason
     lifecycle.retry(run)
     stage.refresh_from_db()

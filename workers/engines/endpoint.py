@@ -70,8 +70,8 @@ class Endpoint:
         template_args: list[dict[str, Any]] | None = None,
         mark: str = CUT,
     ) -> dict[str, Any]:
-        """Per conversation its reply or {"error": why, "refused": whether for ever}; and the tokens
-        used. A reply that is cut ends with the mark.
+        """Per conversation its reply or {"error": ...}; and the tokens used. A reply that is cut
+        ends with the mark.
 
         Raises MoraError where the server cannot be used, or failed all of several requests that
         may pass another time. Refused ones are set aside: they say nothing of the server, a call
@@ -80,30 +80,33 @@ class Endpoint:
         self.server.forget_usage()
         given = template_args or [{} for _ in conversations]
         asked = list(zip(conversations, seeds, given, strict=True))
-        replies = asyncio.run(self._all(asked, params, mark))
-        others = [reply for reply in replies if not reply.get("refused")]
-        errors = [reply["error"] for reply in others if "error" in reply]
-        if len(errors) == len(others) > 1:
+        found = asyncio.run(self._all(asked, params, mark))
+        others = [one for one in found if not isinstance(one, Refused)]
+        failed = [one for one in others if isinstance(one, Failed)]
+        if len(failed) == len(others) > 1:
             raise MoraError(
-                f"The endpoint {self.server.name} failed all of {len(errors)} requests; the last "
-                f"one: {errors[-1]}. Look at the server, then retry."
+                f"The endpoint {self.server.name} failed all of {len(failed)} requests; the last "
+                f"one: {failed[-1]}. Look at the server, then retry."
             )
+        replies = [{"error": str(one)} if isinstance(one, Failed) else one for one in found]
         return {"replies": replies, "usage": self.server.usage}
 
     async def _all(
         self, asked: Iterable[tuple[Any, int, dict[str, Any]]], params: dict[str, Any], mark: str
-    ) -> list[dict[str, Any]]:
+    ) -> list[dict[str, Any] | Failed]:
         gate = asyncio.Semaphore(self.concurrency)
         record = partial(self._record, most=longest_reply(params["max_new_tokens"]), mark=mark)
         async with self.server.client() as client:
 
-            async def reply(conversation: Any, seed: int, args: dict[str, Any]) -> dict[str, Any]:
-                async with gate:
-                    try:
+            async def reply(
+                conversation: Any, seed: int, args: dict[str, Any]
+            ) -> dict[str, Any] | Failed:
+                try:
+                    async with gate:
                         answer = await self.server.ask(client, conversation, seed, params, args)
-                    except Failed as error:
-                        return {"error": str(error), "refused": isinstance(error, Refused)}
-                return record(answer)
+                    return record(answer)
+                except Failed as error:
+                    return error
 
             tasks = [asyncio.ensure_future(reply(*one)) for one in asked]
             try:
@@ -114,11 +117,12 @@ class Endpoint:
                 await asyncio.gather(*tasks, return_exceptions=True)
 
     def _record(self, answer: Answer, most: int, mark: str) -> dict[str, Any]:
-        """A reply as the other engines give it, of at most so many characters and the mark."""
+        """A reply as the other engines give it, of at most so many characters and the mark. Raises
+        Failed where it holds no text."""
         self.server.usage["prompt_tokens"] += answer.prompt_tokens or 0
         self.server.usage["completion_tokens"] += answer.completion_tokens or 0
         if answer.text is None:  # an empty completion is a text
-            return {"error": f"the reply holds no text (finish reason {answer.finish_reason})"}
+            raise Failed(f"the reply holds no text (finish reason {answer.finish_reason})")
         text: str = keys.masked(answer.text).strip()
         if len(text) > most:  # what the server did not stop at max_new_tokens is stopped here
             cut = {"text": text[:most] + mark, "tokens": None, "finish_reason": "length"}

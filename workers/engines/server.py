@@ -37,7 +37,7 @@ class Failed(Exception):
 
 
 class Refused(Failed):
-    """A request that the server takes at no time, for what it holds; the message names a remedy."""
+    """A request that the server takes at no time, for what it holds."""
 
 
 class _TooLong(openai.OpenAIError):
@@ -201,10 +201,9 @@ class Server:
                 "one that it serves."
             )
         if code in REFUSALS:
-            remedy = "correct what it names"
             if code == 413 or TOO_LONG.search(told):
-                remedy = "shorten it, or lower max_new_tokens"
-            return Refused(f"the server refuses it ({told}); {remedy}")
+                told = f"{told.rstrip('.')}: shorten it, or lower max_new_tokens"
+            return Refused(told)
         return Failed(told)
 
     def _given_up(self, error: Exception) -> Exception:

@@ -159,8 +159,8 @@ def finish(stage: Stage) -> Outcome:
 
 def _none_sampled(asked: int, first: str) -> str:
     return (
-        f"none of {asked:,} rollouts could be sampled; {first}. Start a clone of the run with other"
-        " prompts or settings; or retry, if the model answers otherwise now"
+        f"none of {asked:,} rollouts could be sampled; {first}. Correct what that names and"
+        " start a clone of the run; or retry, if the model answers otherwise now"
     )
 
 
