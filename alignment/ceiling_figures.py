@@ -67,10 +67,12 @@ def before_after_plot(found: BeforeAfter) -> Plot:
     rate = next(c for c in found.changes if c.name == "joint_pass_rate")
     ends = zip((found.before, found.after), (rate.before, rate.after), strict=True)
     told = (f"{side.name} {two_digits(e.value)}" for side, e in ends if e.value is not None)
+    values = ", ".join(told)
+    chance = f"Chance that a rollout passes every bar, over {_counted(rate.change.n)}: {values}."
     finding = (
-        f"Chance that a rollout passes every bar, over {_counted(rate.change.n)}:"
-        f" {', '.join(told)}. Solid: one of m rollouts passes every bar; dashed: best of m of the"
-        f" least reward; both over {_prompts(found.before)}."
+        f"{chance if values else 'No prompt has rollouts with every score on both sides.'} Solid:"
+        " one of m rollouts passes every bar; dashed: best of m of the least reward; both over"
+        f" {_prompts(found.before)}."
     )
     whole = _curve_layout("share or reward", found.before.curves.joint_pass_at.prompts)
     return Plot(figure={"data": traces, "layout": whole}, finding=finding)

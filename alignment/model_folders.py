@@ -108,12 +108,15 @@ def check_heads(folder: Path, heads: Sequence[int]) -> None:
 
 
 def context_of(folder: Path) -> int | None:
-    """The tokens that the folder's model takes, as its config says; None where it does not say."""
+    """The tokens that the folder's model takes, as its config says; None where it does not say, or
+    scales them."""
     config = _config(folder)
     text = config.get("text_config")  # of a model that also takes images
-    own = text if isinstance(text, dict) else config
+    own = config | text if isinstance(text, dict) else config
     found = next((own[name] for name in CONTEXT if name in own), None)
-    return found if isinstance(found, int) and found > 0 else None
+    if own.get("rope_scaling") or not isinstance(found, int):
+        return None
+    return found if found > 0 else None
 
 
 def _kinds(folder: Path) -> list[str]:

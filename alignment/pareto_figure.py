@@ -1,15 +1,11 @@
 """The Pareto plot: policies as points on two dimensions with their intervals and their front."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from django.urls import reverse
-
 from alignment.figures import Plot, axis, layout, two_digits
-from alignment.method.pareto import front_mask
+from alignment.pareto_points import Placed, front_of, placed
 from alignment.plot_labels import LINE, Spot, labels
-from alignment.queries.points import Point
 from alignment.queries.results import Interval
 from alignment.queries.results_page import ResultsPage
 
@@ -23,11 +19,11 @@ def pareto_plot(page: ResultsPage) -> Plot:
     """
     if page.x == page.y:
         return Plot(figure={}, finding=_of_one(page))
-    points = _placed(page)
+    points = placed(page)
     if not points:
         return Plot(figure={}, finding="No policy has a mean on both dimensions.")
-    front = _front(points)
-    line = [_front_line(front)] if len(points) > 1 else []
+    front = front_of(points)
+    line = [_front_line(front)] if front and len(points) > 1 else []
     ranges = _ranges(points)
     traces = [*line, *_paths(points), *_markers(points, _labels(points, front, ranges))]
     whole = layout(
@@ -45,9 +41,9 @@ def pareto_plot(page: ResultsPage) -> Plot:
 def pareto_marks(page: ResultsPage) -> dict[int, tuple[str, str]]:
     """Colour and shape of each evaluation's mark in the plot, by id; a plot too narrow for labels
     is read by them."""
-    points = _placed(page) if page.x != page.y else []
+    points = placed(page) if page.x != page.y else []
     return {
-        p.evaluation: (colour, SHAPES[_shape(p)][p.apart])
+        p.evaluation: (colour, SHAPES[_shape(p)][p.at is None])
         for colour, own in _by_arm(points)
         for p in own
     }
@@ -66,66 +62,9 @@ SHAPES = {
 FRONT_WIDTH = 0.05  # of the word at the line's end, as a share of the plot
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Placed:
-    """A point on the chosen axes. evaluation: id of the first; arm: points of one share a colour,
-    a run's do; rounds: by run the first after which it evaluated this policy; address: of the run's
-    page, where it is of one; apart: compared with none."""
-
-    evaluation: int
-    name: str
-    address: str | None
-    arm: str
-    rounds: dict[int, int]
-    x: float
-    y: float
-    x_ci: Interval
-    y_ci: Interval
-    apart: bool
-
-
-def _placed(page: ResultsPage) -> list[_Placed]:
-    points = page.shown.points if page.shown else []
-    return [p for p in (_place(point, page) for point in points) if p is not None]
-
-
-def _place(point: Point, page: ResultsPage) -> _Placed | None:
-    x, y = point.row.rewards[page.x], point.row.rewards[page.y]
-    if x.mean is None or y.mean is None:
-        return None
-    stages = [e.stage for e in point.row.evaluations if e.stage]
-    rounds: dict[int, int] = {}
-    for stage in stages:
-        rounds[stage.run_id] = min(stage.round, rounds.get(stage.run_id, stage.round))
-    run = next(iter(rounds)) if len(rounds) == 1 else None
-    return _Placed(
-        evaluation=point.row.evaluation.pk,
-        name=point.row.name,
-        address=reverse("run", args=[page.project.slug, run]) if run else None,
-        arm=f"run {run}" if run else f"policy {point.row.evaluation.policy_id}",
-        rounds=rounds,
-        x=x.mean,
-        y=y.mean,
-        x_ci=x.mean_ci or (x.mean, x.mean),
-        y_ci=y.mean_ci or (y.mean, y.mean),
-        apart=point.apart,
-    )
-
-
-def _front(points: Sequence[_Placed]) -> list[_Placed]:
-    """The points that no compared one dominates on the chosen axes."""
-    compared = _compared(points)
-    mask = front_mask([(p.x, p.y) for p in compared])
-    return [p for p, on in zip(compared, mask, strict=True) if on]
-
-
-def _compared(points: Sequence[_Placed]) -> list[_Placed]:
-    return [p for p in points if not p.apart] or list(points)
-
-
-def _front_line(front: Sequence[_Placed]) -> dict[str, Any]:
+def _front_line(front: Sequence[Placed]) -> dict[str, Any]:
     """The staircase below which everything is dominated."""
-    corners = sorted({(p.x, p.y) for p in front})
+    corners = sorted({p.at for p in front if p.at})
     xs, ys = [0.0], [corners[0][1]]
     for i, (x, y) in enumerate(corners):
         below = corners[i + 1][1] if i + 1 < len(corners) else 0.0
@@ -142,12 +81,12 @@ def _front_line(front: Sequence[_Placed]) -> dict[str, Any]:
     }
 
 
-def _front_label(front: Sequence[_Placed]) -> dict[str, Any]:
+def _front_label(front: Sequence[Placed]) -> dict[str, Any]:
     """The word `front`, at the left end of the line."""
     return {
         "xref": "paper",
         "x": 0,
-        "y": max(p.y for p in front),
+        "y": max(p.at[1] for p in front if p.at),
         "text": "front",
         "showarrow": False,
         "xanchor": "left",
@@ -157,7 +96,7 @@ def _front_label(front: Sequence[_Placed]) -> dict[str, Any]:
     }
 
 
-def _paths(points: Sequence[_Placed]) -> Iterable[dict[str, Any]]:
+def _paths(points: Sequence[Placed]) -> Iterable[dict[str, Any]]:
     colours = {p.evaluation: colour for colour, own in _by_arm(points) for p in own}
     for run in dict.fromkeys(run for p in points for run in p.rounds):
         steps = sorted((p for p in points if run in p.rounds), key=lambda p: p.rounds[run])
@@ -173,9 +112,7 @@ def _paths(points: Sequence[_Placed]) -> Iterable[dict[str, Any]]:
             }
 
 
-def _markers(
-    points: Sequence[_Placed], told: Sequence[tuple[str, str]]
-) -> Iterable[dict[str, Any]]:
+def _markers(points: Sequence[Placed], told: Sequence[tuple[str, str]]) -> Iterable[dict[str, Any]]:
     """Points with their labels; told: of each point its text and where that stands."""
     label = {id(p): own for p, own in zip(points, told, strict=True)}
     for colour, own in _by_arm(points):
@@ -197,12 +134,12 @@ def _markers(
 
 
 def _labels(
-    points: Sequence[_Placed], front: Sequence[_Placed], ranges: tuple[list[float], list[float]]
+    points: Sequence[Placed], front: Sequence[Placed], ranges: tuple[list[float], list[float]]
 ) -> list[tuple[str, str]]:
     """Texts and their places; where all points are of one run, without what they share."""
     alone = len(points) > 1 and len({p.arm for p in points}) == 1
     (left, right), (low, high) = ranges
-    top = (max(p.y for p in front) - low) / (high - low)
+    top = (max((p.at[1] for p in front if p.at), default=low) - low) / (high - low)
     return labels(
         [
             Spot(
@@ -217,7 +154,7 @@ def _labels(
     )
 
 
-def _by_arm(points: Sequence[_Placed]) -> list[tuple[str, list[_Placed]]]:
+def _by_arm(points: Sequence[Placed]) -> list[tuple[str, list[Placed]]]:
     arms = list(dict.fromkeys(p.arm for p in points))
     return [
         (f"var(--arm-{(i + 1) % 6})", [p for p in points if p.arm == arm])
@@ -225,12 +162,12 @@ def _by_arm(points: Sequence[_Placed]) -> list[tuple[str, list[_Placed]]]:
     ]
 
 
-def _shape(point: _Placed) -> str:
+def _shape(point: Placed) -> str:
     return list(SHAPES)[min(point.rounds.values(), default=0) % len(SHAPES)]
 
 
-def _symbol(point: _Placed) -> str:
-    return f"{_shape(point)}{'-open' if point.apart else ''}"
+def _symbol(point: Placed) -> str:
+    return f"{_shape(point)}{'' if point.at else '-open'}"
 
 
 def _bars(colour: str, values: list[float], ends: list[Interval]) -> dict[str, Any]:
@@ -245,7 +182,7 @@ def _bars(colour: str, values: list[float], ends: list[Interval]) -> dict[str, A
     }
 
 
-def _ranges(points: Sequence[_Placed]) -> tuple[list[float], list[float]]:
+def _ranges(points: Sequence[Placed]) -> tuple[list[float], list[float]]:
     """Axes that hold every interval, within what rewards can be and a little air."""
     return _range([p.x_ci for p in points]), _range([p.y_ci for p in points])
 
@@ -258,8 +195,8 @@ def _range(ends: Sequence[Interval]) -> list[float]:
 
 def _of_one(page: ResultsPage) -> str:
     """What the policies come to on the one dimension that has scores."""
-    points = [p for p in page.shown.points if not p.apart] if page.shown else []
-    means = [(p.row.name, f.mean) for p in points for n, f in p.row.rewards.items() if n == page.x]
+    points = page.shown.points if page.shown else []
+    means = [(p.row.name, p.means[page.x]) for p in points if page.x]
     known = [(name, mean) for name, mean in means if mean is not None]
     if not known:
         return "No policy has a score."
@@ -271,15 +208,21 @@ def _of_one(page: ResultsPage) -> str:
     return f"{told} is best, at {two_digits(mean)}. {chance}"
 
 
-def _finding(page: ResultsPage, points: Sequence[_Placed], front: Sequence[_Placed]) -> str:
+def _finding(page: ResultsPage, points: Sequence[Placed], front: Sequence[Placed]) -> str:
     """What the plot shows, in words."""
-    compared = _compared(points)
-    told = _of_front(page, compared, front)
-    apart = ", ".join(p.name for p in points if p not in compared)
-    return f"{told} Hollow, for it left prompts unanswered: {apart}." if apart else told
+    assert page.shown is not None, "there are points"
+    compared = [p for p in points if p.at]
+    told = _offront_of(page, compared, front) if compared else "No two policies can be compared."
+    on = page.shown.points[0].prompts
+    if compared and on < page.shown.prompts:
+        told += f" The front is on the {on:,} prompts that all of these answered."
+    apart = ", ".join(p.name for p in points if not p.at)
+    if apart:
+        told += f" Hollow, for fewer than half of the prompts were answered: {apart}."
+    return told
 
 
-def _of_front(page: ResultsPage, points: Sequence[_Placed], front: Sequence[_Placed]) -> str:
+def _offront_of(page: ResultsPage, points: Sequence[Placed], front: Sequence[Placed]) -> str:
     if len(points) == 1:
         return f"One policy so far: {_at(page, points[0])}."
     if len(front) == 1:
@@ -295,5 +238,5 @@ def _of_front(page: ResultsPage, points: Sequence[_Placed], front: Sequence[_Pla
     )
 
 
-def _at(page: ResultsPage, point: _Placed) -> str:
+def _at(page: ResultsPage, point: Placed) -> str:
     return f"{point.name}, at {two_digits(point.x)} {page.x} and {two_digits(point.y)} {page.y}"

@@ -134,9 +134,9 @@ class EvaluationOut(Schema):
 class PointOut(EvaluationOut):
     """A policy over all its `evaluations` by the same judges on the same prompts, sampled with the
     same settings; `id`, `run`, `stage` and `created_at` are those of the first. `on_front`: no
-    policy that it may be compared with dominates it; `contribution`: the hypervolume lost without
-    it. Both are null where a dimension has no mean, and where the policy is `apart`: it did not
-    answer the prompts that most of the others did."""
+    policy that it may be compared with dominates it, on the prompts that all of these answered;
+    `contribution`: the hypervolume lost without it. Both are null where a dimension has no mean,
+    and where the policy is `apart`: it answered fewer than half of the prompts."""
 
     evaluations: list[int]
     on_front: bool | None

@@ -147,7 +147,7 @@ def _pick(base: CompareArm, choices: Sequence[CompareArm], chosen: Sequence[str]
         seeds=sorted(seeds),
         shown=shown,
         start=start if start and seeds <= start.evaluations.keys() else None,
-        winless=_winless(base, start, seeds, shown),
+        winless=_winless(base, start, seeds, shown, could_be=start not in wanted),
         options=[a.name for a in options],
         chosen=[a.name for a in wanted] if chosen else [],
         left_out=[a.name for a in alike if a not in shown],
@@ -156,7 +156,12 @@ def _pick(base: CompareArm, choices: Sequence[CompareArm], chosen: Sequence[str]
 
 
 def _winless(
-    base: CompareArm, start: CompareArm | None, seeds: set[int], shown: Sequence[CompareArm]
+    base: CompareArm,
+    start: CompareArm | None,
+    seeds: set[int],
+    shown: Sequence[CompareArm],
+    *,
+    could_be: bool,
 ) -> str:
     if start in shown or base.round == 0 or not base.start:
         return ""
@@ -165,7 +170,9 @@ def _winless(
     name = f"They are against {start.name}, the start policy's arm"
     if not seeds <= start.evaluations.keys():
         return f"{name}, which has no evaluation of the seeds that are compared."
-    return f"{name}, which is not shown: choose it beside the others."
+    if could_be:
+        return f"{name}, which is not shown: choose it beside the others."
+    return f"{name}, which does not fit every arm shown."
 
 
 def _seeds(

@@ -1,29 +1,35 @@
 """The points of a project: its policies' mean reward vectors, their front and contributions."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from alignment.method import pareto as fronts
 from alignment.models import Project
+from alignment.queries.asked import Asked
 from alignment.queries.results import PolicyRow, finished_evaluations, pooled_table
+from alignment.queries.scores import Judged
 
 MOST_EVALUATIONS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """A policy's mean reward vector beside those it may be compared with.
+    """A policy beside those it may be compared with, all on the prompts that each of them answered.
 
-    on_front: no compared point dominates it; contribution: the hypervolume lost without it. Both
-    are None where a dimension has no mean, and where the policy is apart: it did not answer the
-    prompts that most of the others did, so that its means are of others than theirs.
+    means: the mean rewards by dimension there, None without any; prompts: how many those are;
+    on_front: no compared policy's means dominate these; contribution: the hypervolume lost without
+    them. Both are None where a dimension has no mean, and where the policy is apart: it answered
+    fewer than half of the prompts, and is compared with none.
     """
 
     row: PolicyRow
-    on_front: bool | None = None
-    contribution: float | None = None
-    apart: bool = False
+    means: dict[str, float | None]
+    prompts: int
+    on_front: bool | None
+    contribution: float | None
+    apart: bool
 
 
 def pareto(project: Project) -> list[Point]:
@@ -41,23 +47,40 @@ def pareto(project: Project) -> list[Point]:
 
 def _placed(table: list[PolicyRow]) -> Iterator[Point]:
     """The points, each among those it is compared with."""
-    groups: dict[object, list[PolicyRow]] = {}
+    groups: dict[tuple[Judged, Asked], list[PolicyRow]] = {}
     for row in table:
         groups.setdefault(row.comparison, []).append(row)
-    for group in groups.values():
-        times = Counter(row.answered for row in group)
-        usual = max(group, key=lambda row: (times[row.answered], row.prompts)).answered
-        vectors = {i: _vector(row) for i, row in enumerate(group) if row.answered == usual}
-        known = {i: vector for i, vector in vectors.items() if vector}
-        points = list(known.values())
-        mask = dict(zip(known, fronts.front_mask(points).tolist(), strict=True))
-        lost = dict(zip(known, fronts.contributions(points).tolist(), strict=True))
+    for (_, asked), group in groups.items():
+        beside = [2 * len(row.by_prompt) >= asked.prompts for row in group]
+        keys = [row.by_prompt.keys() for row, one in zip(group, beside, strict=True) if one]
+        common = frozenset.intersection(*map(frozenset, keys)) if keys else frozenset()
+        means = [_means(row, common if one else frozenset())
+                 for row, one in zip(group, beside, strict=True)]  # fmt: skip
+        known = {i: own for i, own in enumerate(map(_vector, means)) if own}
+        mask = dict(zip(known, fronts.front_mask([*known.values()]).tolist(), strict=True))
+        lost = dict(zip(known, fronts.contributions([*known.values()]).tolist(), strict=True))
         for i, row in enumerate(group):
-            apart = row.answered != usual
-            yield Point(row=row, on_front=mask.get(i), contribution=lost.get(i), apart=apart)
+            yield Point(
+                row=row,
+                means=means[i],
+                prompts=len(common),
+                on_front=mask.get(i),
+                contribution=lost.get(i),
+                apart=not beside[i],
+            )
 
 
-def _vector(row: PolicyRow) -> list[float]:
-    """The mean rewards; none where a dimension has no mean."""
-    means = [f.mean for f in row.rewards.values() if f.mean is not None]
-    return means if len(means) == len(row.rewards) else []
+def _means(row: PolicyRow, prompts: frozenset[int]) -> dict[str, float | None]:
+    """The row's mean rewards over prompts that it answered."""
+    if len(prompts) == len(row.by_prompt):
+        return {name: f.mean for name, f in row.rewards.items()}
+    cells = np.array([row.by_prompt[key] for key in sorted(prompts)])
+    columns = [own[np.isfinite(own)] for own in cells.reshape(-1, len(row.rewards)).T]
+    means = (float(own.mean()) if own.size else None for own in columns)
+    return dict(zip(row.rewards, means, strict=True))
+
+
+def _vector(means: dict[str, float | None]) -> list[float]:
+    """The means; none where a dimension has none."""
+    known = [mean for mean in means.values() if mean is not None]
+    return known if len(known) == len(means) else []

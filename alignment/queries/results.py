@@ -13,6 +13,7 @@ import numpy as np
 from django.db.models import Q, QuerySet
 
 from alignment.method import pareto as fronts
+from alignment.method.records import PromptScores
 from alignment.method.resampling import UNDEFINED, Estimate, clustered_means, parent_means
 from alignment.method.statistics import policy_summary, rate_of
 from alignment.models import Evaluation, Project, Run, Status
@@ -63,7 +64,7 @@ class PolicyRow:
     and where dimensions are judged on other completions (refusals_apart), each with its own rate.
     prompt_sets: ids of the sets that the prompts are from. comparison: equal for evaluations that
     were asked the same prompts and judged by the same versions of the same judges, which alone may
-    be compared. answered: equal for those that also answered the same of them.
+    be compared. by_prompt: the mean rewards of each prompt answered, by its key, NaN for none.
     """
 
     evaluations: tuple[Evaluation, ...]
@@ -81,7 +82,7 @@ class PolicyRow:
     refusal_rate_ci: Interval | None
     prompt_sets: tuple[int, ...]
     comparison: tuple[Judged, Asked]
-    answered: bytes
+    by_prompt: dict[int, tuple[float, ...]]
 
     @property
     def evaluation(self) -> Evaluation:
@@ -208,8 +209,15 @@ def _policy_row(own: list[Evaluation], name: str, comparison: tuple[Judged, Aske
         **_told("refusal_rate", UNDEFINED if apart else every),
         prompt_sets=tuple(int(i) for i in np.unique(scores.prompt_set)),
         comparison=comparison,
-        answered=np.unique(scores.prompt).tobytes(),
+        by_prompt=_by_prompt(scores),
     )
+
+
+def _by_prompt(scores: SampledScores) -> dict[int, tuple[float, ...]]:
+    rewards = PromptScores(dims=scores.dims, raw=scores.raw).rewards
+    means = parent_means(rewards, scores.parent).tolist()
+    keys = np.unique(scores.parent).tolist()
+    return {key: tuple(own) for key, own in zip(keys, means, strict=True)}
 
 
 def _scores_of(own: list[Evaluation]) -> SampledScores:
@@ -219,9 +227,10 @@ def _scores_of(own: list[Evaluation]) -> SampledScores:
     found = []
     for evaluation in own:
         scores = evaluation_scores(evaluation)
-        gone = again.get(evaluation.sampling_id, set())
-        places = zip(scores.prompt.tolist(), scores.index.tolist(), strict=True)
-        found.append(scores.rows(np.array([place not in gone for place in places], dtype=bool)))
+        if gone := again.get(evaluation.sampling_id):
+            places = zip(scores.prompt.tolist(), scores.index.tolist(), strict=True)
+            scores = scores.rows(np.array([place not in gone for place in places]))
+        found.append(scores)
     return pooled_scores(found)
 
 

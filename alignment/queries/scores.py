@@ -141,7 +141,7 @@ def repeats(samplings: Sequence[int]) -> dict[int, set[tuple[int, int]]]:
     too: of the same seed and the same text. Imported ones have no seed."""
     found: dict[int, set[tuple[int, int]]] = {}
     with connection.cursor() as cursor:
-        cursor.execute(_REPEATS, [list(samplings)])
+        cursor.execute(_REPEATS, {"samplings": list(samplings)})
         for sampling, prompt, index in cursor.fetchall():
             found.setdefault(sampling, set()).add((prompt, index))
     return found
@@ -181,11 +181,18 @@ _PROMPTS = """
     SELECT string_agg(int8send(id), ''), string_agg(int8send(prompt_id), '')
     FROM alignment_rollout WHERE sampling_id = %s
 """
+# Texts are read of those alone whose seed occurs twice.
 _REPEATS = """
+    WITH twice AS (
+      SELECT prompt_id, seed FROM alignment_rollout
+      WHERE sampling_id = ANY(%(samplings)s) AND seed IS NOT NULL
+      GROUP BY prompt_id, seed HAVING count(*) > 1
+    )
     SELECT sampling_id, prompt_id, index FROM (
       SELECT sampling_id, prompt_id, index, row_number() OVER (
         PARTITION BY prompt_id, seed, md5(text) ORDER BY sampling_id) AS time
-      FROM alignment_rollout WHERE sampling_id = ANY(%s) AND seed IS NOT NULL
+      FROM alignment_rollout JOIN twice USING (prompt_id, seed)
+      WHERE sampling_id = ANY(%(samplings)s)
     ) AS drawn WHERE time > 1
 """
 _SCORES = """

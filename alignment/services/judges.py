@@ -90,10 +90,12 @@ def edited(project: Project, names: Collection[str]) -> list[Judge]:
     """Those of the judges named whose rules' code is not what it was when they were saved."""
     found = []
     for judge in project.judges.filter(name__in=names).exclude(rule="", prompt_rule=""):
-        if not judge.code:  # of before codes were kept: what it scored is taken for this code's
-            Judge.objects.filter(pk=judge.pk, code="").update(code=judge.code_now)
-        elif judge.code != judge.code_now:
+        if judge.code == judge.code_now:
+            continue
+        if judge.code:
             found.append(judge)
+        else:  # of before codes were kept: what it scored is taken for this code's
+            Judge.objects.filter(pk=judge.pk, code="").update(code=judge.code_now)
     return found
 
 

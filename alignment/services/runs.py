@@ -137,11 +137,13 @@ def retry_run(*, run: Run, by: User) -> None:
     run.refresh_from_db()
     if run.status not in (Status.FAILED, Status.CANCELLED):
         raise MoraError(f"only a failed or cancelled run can be retried; this one {_is(run)}")
-    if judges := edited(run.project, plan.judges_named(run.config)):
+    begun = [plan.judges_named(stage.config) for stage in run.stages.exclude(fingerprint="")]
+    if judges := edited(run.project, set().union(*begun)):
         raise MoraError(
             f"the code of judge {judges[0]} is not as it was, and results of both are not mixed:"
             " put it back, or clone the run, which uses again what does not depend on it"
         )
+    notice_code(run.project, plan.judges_named(run.config))
     if outdated := outdated_stage(run):
         raise MoraError(
             f"a judge, rewriter, dimension, policy or prompt set of {outdated.kind} in round"

@@ -205,11 +205,11 @@ def test_a_server_that_fails_everything_ends_the_call() -> None:
     ("answer", "told"),
     [
         (
-            problem(400, "its context is 8."),
-            "its context is 8: shorten it, or lower max_new_tokens",
+            problem(400, "its context length is 8."),
+            "its context length is 8: shorten it, or lower max_new_tokens",
         ),
         (problem(413, "refused"), "refused: shorten it, or lower max_new_tokens"),
-        (problem(422, "temperature must be 1."), "temperature must be 1."),
+        (problem(400, "stopped by our content filter."), "stopped by our content filter."),
     ],
 )
 def test_requests_that_are_all_refused_for_what_they_hold_are_data(
@@ -222,6 +222,17 @@ def test_requests_that_are_all_refused_for_what_they_hold_are_data(
     assert result["usage"]["requests"] == 4
 
 
+@pytest.mark.parametrize(
+    "told", ["your credit balance is too low", "temperature must be 1", "not a valid model ID"]
+)
+def test_what_a_server_refuses_of_every_request_ends_the_call(told: str) -> None:
+    with (
+        serving(lambda body: problem(400, told)) as found,
+        pytest.raises(MoraError, match=f"failed all of 3 requests.*{told}"),
+    ):
+        sample(found, ["a"], n=3)
+
+
 def test_refused_requests_hide_no_server_that_fails_all_others() -> None:
     def answer(body: Body) -> Answer:
         long = "long" in body["messages"][0]["content"]
@@ -230,8 +241,8 @@ def test_refused_requests_hide_no_server_that_fails_all_others() -> None:
     with serving(answer) as found:
         with pytest.raises(MoraError, match=r"failed all of 2 requests.*no memory"):
             sample(found, ["a", "b", "long"])
-        refused, failed = sample(found, ["long", "a"])["rollouts"]
-    assert "context length" in refused[0]["error"] and "no memory, 6 times" in failed[0]["error"]
+        with pytest.raises(MoraError, match=r"failed all of 1 requests.*no memory"):
+            sample(found, ["long", "a"])
 
 
 @pytest.mark.parametrize("body", ["not json", {}, {"choices": []}, {"choices": None}])

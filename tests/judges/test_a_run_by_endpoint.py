@@ -202,17 +202,10 @@ def test_what_an_endpoint_refuses_for_good_fails_no_stage_though_it_be_whole_chu
     )
     assert stages["score"].facts["left_out"]["rubric of helpful"] == pytest.approx(1 / 3)
     reason = stages["rewrite"].reason
-    assert stages["rewrite"].status == "failed" and "gave no reply on any of 2 mined" in reason, (
+    assert run.status == "succeeded" and "no rewrite of 2 mined prompts was accepted" in reason, (
         told
     )
-    assert "context length" in reason and "shorten it" in reason and "or retry" in reason
-
-    answering.of = answer  # type: ignore[assignment]
-    runs.retry_run(run=run, by=ada)
-    run = wait_for_run(run)
-    assert run.status == "succeeded", [(s.kind, s.status, s.reason) for s in run.stages.all()]
-    attempts = RewriteAttempt.objects.filter(stage=stages["rewrite"])
-    assert attempts.exists() and not attempts.filter(reply="").exists()
+    assert "context length" in reason and "shorten it" in reason
 
 
 def test_an_endpoint_that_serves_a_page_ends_the_stage_with_a_sentence(

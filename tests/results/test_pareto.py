@@ -118,40 +118,42 @@ def test_a_rollout_drawn_again_by_the_same_seed_counts_once(
     assert helpful.mean == pytest.approx(((1 + 0 + 0) / 3 + (0.5 + 0) / 2) / 2)
 
 
-def test_a_policy_that_left_a_prompt_unanswered_is_compared_with_none(
+def test_policies_are_compared_on_the_prompts_that_all_of_them_answered(
     project: Project, make_evaluation: MakeEvaluation
 ) -> None:
-    rows: list[Any] = [("easy", "stop", [4, 1]), ("hard", "stop", [2, 0.5])]
-    for name, own in (("one", rows), ("other", [rows[0], ("hard", "stop", [3, 0.5])])):
-        make_evaluation(name, own)
+    """One left out what is hard for the others, and gains nothing by it."""
+    hard: list[Any] = [("hard", "stop", [1, 0.5]), ("harder", "stop", [1, 0.5])]
+    make_evaluation("one", [("easy", "stop", [4, 1]), *hard])
+    make_evaluation("other", [("easy", "stop", [5, 0.5]), *hard])
     pks = sorted(Prompt.objects.values_list("pk", flat=True))
-    planned(make_evaluation("silent", rows[:1]), pks)
+    planned(make_evaluation("partly", [("easy", "stop", [3, 0.75]), hard[0]]), pks)
+    planned(make_evaluation("hardly", [("easy", "stop", [5, 1])]), pks)
     Stage.objects.update(status=Status.SUCCEEDED)
     points = {p.row.name: p for p in pareto(project)}
-    assert {name: p.apart for name, p in points.items()} == {
-        "one": False,
-        "other": False,
-        "silent": True,
+    assert {name: (p.apart, p.on_front) for name, p in points.items()} == {
+        "one": (False, True),
+        "other": (False, True),
+        "partly": (False, False),
+        "hardly": (True, None),
     }
-    assert (points["silent"].on_front, points["silent"].contribution) == (None, None)
-    assert points["other"].on_front and not points["one"].on_front
+    assert points["partly"].means == {"helpful": 0.25, "harmless": 0.625}
+    assert points["one"].means == {"helpful": 0.375, "harmless": 0.75}, "without the hardest"
+    assert points["one"].row.rewards["helpful"].mean == pytest.approx(0.25), "its own three"
+    assert {p.prompts for p in points.values()} == {2}
+    assert points["hardly"].contribution is None and points["partly"].contribution == 0
+    assert points["other"].contribution == pytest.approx((0.5 - 0.375) * 0.5)
 
 
-def test_where_no_policy_answers_a_prompt_all_are_compared(
+def test_policies_that_each_left_another_prompt_out_stay_compared(
     project: Project, make_evaluation: MakeEvaluation
 ) -> None:
-    pks = [make_evaluation("x", [("a", "stop", [1, 1])], prompt_set="S").pk]
-    easy, hard = (
-        Prompt.objects.get(),
-        Prompt.objects.create(
-            prompt_set=Prompt.objects.get().prompt_set, text="b", key=Prompt.key_of("b")
-        ),
-    )
-    Evaluation.objects.filter(pk__in=pks).delete()
-    for i in range(2):
-        planned(make_evaluation(f"run {i}", [("a", "stop", [3 + i, 1])]), [easy.pk, hard.pk])
+    rows: list[Any] = [(name, "stop", [2, 1]) for name in "abcdef"]
+    make_evaluation("whole", rows)
+    pks = sorted(Prompt.objects.values_list("pk", flat=True))
+    for i in range(3):
+        planned(make_evaluation(f"without {i}", rows[:i] + rows[i + 1 :]), pks)
     Stage.objects.update(status=Status.SUCCEEDED)
-    assert [(p.apart, p.on_front) for p in pareto(project)] == [(False, False), (False, True)]
+    assert [(p.apart, p.on_front, p.prompts) for p in pareto(project)] == [(False, True, 3)] * 4
 
 
 def test_an_unfinished_evaluation_is_not_shown(

@@ -248,25 +248,49 @@ def test_the_page_has_its_plot_table_and_notice(researcher: Client, three: Proje
     assert "adds 0.125" in text and "adds 0.000" not in text
 
 
-def test_a_policy_that_left_a_prompt_unanswered_stands_hollow_and_apart(
+def test_a_policy_that_left_most_prompts_unanswered_stands_hollow_and_apart(
     researcher: Client, three: Project, people: dict[str, User]
 ) -> None:
     best = scores([5, 5, 5, 5], [1, 1, 1, 1])
     silent = evaluated(make_run(three, people["researcher"], name="silent"), 1, best, 10)
     ask(silent, held_out())
-    answer_only(silent, held_out()[:3])
+    answer_only(silent, held_out()[:1])
     (front, *_) = traces(three)
     assert max(front["x"]) == 0.75, "the best is not on it"
-    markers = [t for t in traces(three) if t["mode"] == "markers+text"]
-    symbols = {
-        n: s for t in markers for n, s in zip(t["hovertext"], t["marker"]["symbol"], strict=True)
-    }
-    assert symbols["silent: 1"] == "square-open" and symbols["safe"] == "circle"
+    assert symbols(three)["silent: 1"] == "square-open" and symbols(three)["safe"] == "circle"
     told = pareto_plot(page(three)).finding
     assert told.startswith("2 of 3 policies are on the front")
-    assert told.endswith("Hollow, for it left prompts unanswered: silent: 1.")
+    assert told.endswith("Hollow, for fewer than half of the prompts were answered: silent: 1.")
     text = researcher.get(reverse("results", args=[three.slug])).content.decode()
-    assert ">apart</span>" in text and "3 of 4 prompts" in text
+    assert ">apart</span>" in text and "1 of 4 prompts" in text
+
+
+def test_the_front_is_on_the_prompts_that_all_answered(
+    researcher: Client, three: Project, people: dict[str, User]
+) -> None:
+    """On the last two prompts, where keen is not safe, it would be best."""
+    run = make_run(three, people["researcher"], name="part")
+    part = evaluated(run, 1, scores([4, 4, 4, 4], [1, 0, 0, 0]), 10)
+    ask(part, held_out())
+    answer_only(part, held_out()[:2])
+    front = traces(three)[0]
+    assert symbols(three)["part: 1"] == "square"
+    assert max(front["y"]) == 1.0 and (0.75, 0.5) in zip(front["x"], front["y"], strict=True)
+    told = pareto_plot(page(three)).finding
+    assert told.startswith("3 of 4 policies are on the front")
+    assert told.endswith("The front is on the 2 prompts that all of these answered.")
+    text = researcher.get(reverse("results", args=[three.slug])).content.decode()
+    assert "2 of 4 prompts" in text and ">apart</span>" not in text
+
+
+def symbols(project: Project) -> dict[str, str]:
+    """By policy the symbol of its mark."""
+    markers = [t for t in traces(project) if t["mode"] == "markers+text"]
+    return {
+        name: symbol
+        for t in markers
+        for name, symbol in zip(t["hovertext"], t["marker"]["symbol"], strict=True)
+    }
 
 
 def test_an_empty_page_says_how_points_come(researcher: Client, project: Project) -> None:

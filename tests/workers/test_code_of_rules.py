@@ -93,7 +93,9 @@ def test_while_a_run_is_at_work_with_a_judge_other_code_waits(
 def test_a_retry_waits_until_the_code_is_put_back_and_goes_on_as_it_was(
     project: Project, owner: User, file: Path
 ) -> None:
-    run = make_run(project, owner, name="failed", **by_words())
+    usual = config_of().evaluate
+    evaluate = {**usual.model_dump(), "judges": {**usual.judges, "helpful": "words"}}
+    run = make_run(project, owner, name="failed", evaluate=evaluate)
     runs.start_run(run=run, by=owner)
     runs.cancel_run(run=run, by=owner)
     file.write_text(RULE.format(2.0))
@@ -104,6 +106,16 @@ def test_a_retry_waits_until_the_code_is_put_back_and_goes_on_as_it_was(
     runs.retry_run(run=run, by=owner)
     run.refresh_from_db()
     assert (run.status, words(project).version) == ("queued", 1)
+
+
+def test_a_retry_before_anything_was_judged_takes_the_code_as_it_is(
+    project: Project, owner: User, file: Path
+) -> None:
+    run = make_run(project, owner, name="early", **by_words())
+    runs.cancel_run(run=run, by=owner)
+    file.write_text(RULE.format(2.0))
+    runs.retry_run(run=run, by=owner)
+    assert words(project).version == 2
 
 
 def test_a_worker_judges_by_the_code_of_the_version_or_not_at_all(

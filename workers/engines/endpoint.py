@@ -83,7 +83,7 @@ class Endpoint:
         found = asyncio.run(self._all(asked, params, mark))
         others = [one for one in found if not isinstance(one, Refused)]
         failed = [one for one in others if isinstance(one, Failed)]
-        if len(failed) == len(others) > 1:
+        if failed and len(failed) == len(others) and len(found) > 1:
             raise MoraError(
                 f"The endpoint {self.server.name} failed all of {len(failed)} requests; the last "
                 f"one: {failed[-1]}. Look at the server, then retry."

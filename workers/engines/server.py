@@ -27,8 +27,16 @@ LONGEST_QUOTE = 300  # characters of what a server says
 NO_KEY = "none"  # the client wants one; a server without keys ignores it
 # What a server may not know, and what is sent instead.
 OPTIONAL = {"seed": "", "max_tokens": "max_completion_tokens"}
-REFUSALS = (400, 413, 422)  # statuses that speak of what the request holds
-TOO_LONG = re.compile(r"context|length|too long|longer|max_\w*tokens", re.IGNORECASE)
+# What servers say of a text that they take at no time; whatever else they call bad (a key, a spent
+# credit, a model, a setting) may be so of every request, and may change.
+TOO_LONG = re.compile(
+    r"context[ _](length|window|size)|too (long|large)|too many (input )?tokens"
+    r"|maximum[\w ]* length|tokens \+",
+    re.IGNORECASE,
+)
+UNWANTED = re.compile(
+    r"content[ _](filter|management|policy)|safety (system|filter)", re.IGNORECASE
+)
 AGAIN = (openai.RateLimitError, openai.InternalServerError, openai.APIConnectionError)
 
 
@@ -200,11 +208,9 @@ class Server:
                 f"The endpoint {self.name} does not know the model {self.model!r} ({told}); name "
                 "one that it serves."
             )
-        if code in REFUSALS:
-            if code == 413 or TOO_LONG.search(told):
-                told = f"{told.rstrip('.')}: shorten it, or lower max_new_tokens"
-            return Refused(told)
-        return Failed(told)
+        if code == 413 or (code in (400, 422) and TOO_LONG.search(told)):
+            return Refused(f"{told.rstrip('.')}: shorten it, or lower max_new_tokens")
+        return Refused(told) if UNWANTED.search(told) else Failed(told)
 
     def _given_up(self, error: Exception) -> Exception:
         if isinstance(error, openai.APITimeoutError | TimeoutError):

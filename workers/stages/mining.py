@@ -99,10 +99,15 @@ def _nothing_mined(stage: Stage, counts: dict[str, int]) -> str:
     remedy = ""
     if silent := _left_out(stage):
         told += ": " + " and ".join(
-            f"judge {name} left {share:.0%} of their scores out" for name, share in silent.items()
+            f"judge {name} left {_percent(share)} of their scores out"
+            for name, share in silent.items()
         )
-        remedy = "; look at the replies, correct the judge and start a clone of the run"
+        remedy = "; look at its reasons, correct the judge and start a clone of the run"
     return f"nothing mined from {stage.total} prompts ({told}){remedy}"
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.01 else "under 1%"
 
 
 def _left_out(stage: Stage) -> dict[str, float]:

@@ -31,7 +31,6 @@ CHUNK_PROMPTS = 16
 
 
 def plan(stage: Stage) -> list[ChunkPlan]:
-    stage.attempts.all().delete()  # of a rewriter that gave no reply, see `finish`
     mined = before(stage, "mine").source.verdicts.filter(mined=True).select_related("prompt")
     prompts = sorted((v.prompt for v in mined), key=lambda p: p.key)
     chunks = cut([p.pk for p in prompts], CHUNK_PROMPTS)
@@ -242,40 +241,29 @@ def _accept(stage: Stage, attempt: RewriteAttempt, strategy: str) -> None:
 
 
 def finish(stage: Stage) -> Outcome:
-    if silent := _silent(stage):
-        stage.chunks.all().delete()  # a retry plans anew, and asks anew
-        Stage.objects.filter(pk=stage.pk).update(total=0, done=0)
-        return Outcome(failed=silent)
     accepted = Prompt.objects.filter(stage=stage).count()
     strategy = stage.config["rewrite"]["strategy"]
     attempts = RewriteAttempt.objects.filter(stage=stage, strategy=strategy)
     reasons: dict[str, int] = {}
-    for checks in attempts.filter(accepted=False).values_list("checks", flat=True):
-        for name in {c["name"] for c in checks if not c["passed"]}:
+    example = ""
+    for checks in attempts.filter(accepted=False).order_by("pk").values_list("checks", flat=True):
+        failed = {c["name"]: c["detail"] for c in checks if not c["passed"]}
+        example = example or failed.get("parsed", "")
+        for name in failed:
             reasons[name] = reasons.get(name, 0) + 1
-    empty = "" if accepted else _none_accepted(stage.total, reasons)
+    empty = "" if accepted else _none_accepted(stage.total, reasons, example)
     facts = {"accepted": accepted, "attempts": attempts.count(), "refused_by": reasons}
     return Outcome(empty=empty, facts=facts)
 
 
-def _silent(stage: Stage) -> str:
-    """What to say of a rewriter that gave no reply at all; empty where it gave one."""
-    attempts = RewriteAttempt.objects.filter(stage=stage)
-    first = attempts.order_by("pk").first()
-    if first is None or first.accepted or attempts.exclude(reply="").exists():
-        return ""
-    return (
-        f"the rewriter gave no reply on any of {stage.total:,} mined prompts:"
-        f" {first.checks[0]['detail']}. Correct the rewriter and start a clone of the run; or"
-        " retry, if what it asks answers otherwise now"
-    )
-
-
-def _none_accepted(prompts: int, reasons: dict[str, int]) -> str:
+def _none_accepted(prompts: int, reasons: dict[str, int], example: str) -> str:
+    """What to say of it; example: why the first reply that could not be read could not be."""
     told = f"no rewrite of {prompts} mined prompts was accepted"
     if not reasons:
         return told
     worst = max(reasons, key=lambda name: reasons[name])
+    why = f" ({example})" if worst == "parsed" else ""
     return (
-        f"{told}: most failed the check {worst!r}; look at the attempts and the rewriter's template"
+        f"{told}: most failed the check {worst!r}{why}; look at the attempts and the rewriter's"
+        " template"
     )

@@ -166,6 +166,7 @@ def _none_sampled(asked: int, first: str) -> str:
 
 def _open_anew(stage: Stage) -> None:
     """Open every chunk for a retry: done, they would stay without rollouts."""
-    stage.chunks.update(state=Chunk.State.OPEN)
-    facts = {name: fact for name, fact in stage.facts.items() if name != "not_sampled"}
+    stage.chunks.update(state=Chunk.State.OPEN, attempts=0, error="", done_at=None)
+    counted = ("not_sampled", "not_compared")
+    facts = {name: fact for name, fact in stage.facts.items() if name not in counted}
     Stage.objects.filter(pk=stage.pk).update(done=0, facts=facts)
