@@ -1,7 +1,7 @@
 """The slots of a worker process: each thread of its pool has one, and keeps its children warm.
 
 A slot holds one model at a time, since a model takes the GPU or the memory, and one child for each
-light engine and endpoint. A child serves the next chunk, and the next stage that wants the same
+light engine and endpoint used of late. A child serves the next chunk, and the next stage that wants the same
 engine. Where there is no GPU, the child of another model waits empty: to import its libraries
 again would take longer than to load a small model.
 """
@@ -16,6 +16,7 @@ from workers.logs import stage_log
 from workers.specs import python_of
 
 LIGHT_ENGINES = ("rules", "sandbox-fuser", "endpoint")
+MOST_LIGHT = 4  # the next child ends the one that was not used for longest
 EMPTYABLE = ("transformers", "reward", "trl")
 
 stopping = threading.Event()  # set once when the worker is told to end
@@ -33,7 +34,12 @@ class Slot:
     def child(self, spec: dict[str, Any]) -> Child:
         """The child that holds this engine; where it needs a model, no other child holds one."""
         if spec["engine"] in LIGHT_ENGINES:
-            return self._of(self._light, json.dumps(spec, sort_keys=True), spec)
+            key = json.dumps(spec, sort_keys=True)
+            found = self._of(self._light, key, spec)
+            self._light[key] = self._light.pop(key)  # the one used last stands last
+            while len(self._light) > MOST_LIGHT:
+                self._light.pop(next(iter(self._light))).end()
+            return found
         for engine in [name for name in self._models if name != spec["engine"]]:
             self._empty(engine)
         return self._of(self._models, spec["engine"], spec)

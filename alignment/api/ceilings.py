@@ -76,7 +76,8 @@ def replay_thresholds(
     changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if min_valid == "half":
         changed["min_valid"] = None
-    return asdict(replay(stage, parse_rule({**stage.config["mine"], **changed}, stage)))
+    asked = {**stage.config["mine"], **changed}
+    return asdict(replay(stage, parse_rule(asked, stage, keeps_noise=spread_above is None)))
 
 
 @router.get("/runs/{run_id}/ceiling", response=CeilingOut)

@@ -40,6 +40,12 @@ def fill(template: str, **values: str) -> str:
     return _SLOT.sub(lambda slot: values.get(slot[1], slot[0]), template)
 
 
+def not_json(reply: str) -> str:
+    """What to say of a reply that is not JSON; a fence around it is what models add most often."""
+    fenced = reply.lstrip().startswith("```")
+    return "the reply is not JSON" + (": a code fence is around it" if fenced else "")
+
+
 def distinct(fields: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object of a reply; raises ValueError where it names a field twice."""
     found = dict(fields)

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from alignment.method.asking import answering, asks
+from alignment.method.chat import not_json
 from alignment.method.language import content_words, language, script, words
 from alignment.method.splits import HeldOut
 
 Strategy = Literal["fuse", "elaborate", "paraphrase", "none"]
 STRATEGIES: tuple[Strategy, ...] = ("fuse", "elaborate", "paraphrase", "none")
 TOKEN_LENGTH_WITHIN = 0.1
+PARAPHRASED_AT_MOST = 2.0  # times the original's words
+VERBATIM_WORDS = 4  # a shorter original may well stand in other words of it
 LEAK_WORDS = 6
 
 _TEMPLATE = re.compile(
@@ -89,7 +92,7 @@ def parse_reply(reply: str, *, form: Literal["json", "first_line"]) -> Parsed:
     try:
         found = json.loads(reply, object_pairs_hook=list)
     except (ValueError, RecursionError):
-        return _no("the reply is not JSON")
+        return _no(not_json(reply))
     # An object arrives as its list of pairs, so that a repeated field shows.
     if not (isinstance(found, list) and reply.lstrip().startswith("{")):
         return _no("the reply is JSON but not an object")
@@ -110,21 +113,23 @@ def check_rewrite(
     private_texts: Sequence[str] = (),
     harm: Harm | None = None,
     tokens: TokenLengths | None = None,
+    fused: str = "",
 ) -> tuple[Check, ...]:
     """All acceptance checks on a rewrite; `none` has none. It is accepted when all pass.
 
     held_out: the prompts of evaluation, none of which it may nearly be. private_texts: the rubrics
     and templates that must not show in it. harm: None where the project has no harmless judge,
-    and then that check is absent. tokens: for `elaborate` alone, which needs it (ValueError).
+    and then that check is absent. tokens: for `elaborate` alone, which needs it (ValueError);
+    fused: the fused rewrite, which an elaborated one must not be.
     """
     if strategy == "none":
         return ()
     checks = [
         _not_empty(rewrite),
-        _not_original(original, rewrite),
+        _not_original(strategy, original, rewrite, fused),
         _not_held_out(rewrite, held_out or HeldOut(())),
         _not_answer(original, rewrite),
-        _length_ratio(original, rewrite, limits),
+        _length_ratio(strategy, original, rewrite, limits),
         _same_language(original, rewrite),
         _key_terms(original, rewrite, limits.keep_at_least),
         _no_leak(original, rewrite, private_texts),
@@ -152,10 +157,21 @@ def _not_empty(rewrite: str) -> Check:
     return Check(name="not_empty", passed=found > 0, detail=f"{found} words")
 
 
-def _not_original(original: str, rewrite: str) -> Check:
-    same = words(original) == words(rewrite)
-    detail = "the words are the original's" if same else "the words differ from the original's"
-    return Check(name="not_original", passed=not same, detail=detail)
+def _not_original(strategy: Strategy, original: str, rewrite: str, fused: str) -> Check:
+    before, after = words(original), words(rewrite)
+    problem = ""
+    if set(after) == set(before):  # said twice, or in another order, it asks for nothing more
+        problem = "the words are the original's"
+    elif strategy == "paraphrase" and len(before) >= VERBATIM_WORDS and _holds(after, before):
+        problem = "the original stands in it word for word"
+    elif fused and after == words(fused):
+        problem = "the words are the fused rewrite's"
+    detail = problem or "the words differ from the original's"
+    return Check(name="not_original", passed=not problem, detail=detail)
+
+
+def _holds(found: list[str], run: list[str]) -> bool:
+    return any(found[i : i + len(run)] == run for i in range(len(found) - len(run) + 1))
 
 
 def _not_held_out(rewrite: str, held_out: HeldOut) -> Check:
@@ -173,9 +189,11 @@ def _not_answer(original: str, rewrite: str) -> Check:
     return Check(name="not_answer", passed=True, detail="no sign of an answer")
 
 
-def _length_ratio(original: str, rewrite: str, limits: Limits) -> Check:
+def _length_ratio(strategy: Strategy, original: str, rewrite: str, limits: Limits) -> Check:
     ratio = len(words(rewrite)) / max(1, len(words(original)))
     low, high = limits.length_at_least, limits.length_at_most
+    if strategy == "paraphrase":  # which is to hold length as it is
+        high = min(high, PARAPHRASED_AT_MOST)
     return Check(
         name="length_ratio",
         passed=low <= ratio <= high,

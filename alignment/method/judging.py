@@ -242,7 +242,7 @@ def _json_score(reply: str) -> tuple[float | None, str]:
     try:
         found = json.loads(reply, object_pairs_hook=chat.distinct)
     except (json.JSONDecodeError, RecursionError):
-        return None, "the reply is not JSON"
+        return None, chat.not_json(reply)
     except ValueError as error:
         return None, f"of the reply, {error}"
     if not isinstance(found, dict) or not {"score"} <= set(found) <= {"score", "reason"}:

@@ -28,7 +28,7 @@ KINDS = (
 VERSIONS = {
     **dict.fromkeys(KINDS, 2),
     "mine": 1,
-    "rewrite": 4,
+    "rewrite": 5,
     "review": 1,
     "resample": 1,
     "evaluate": 3,

@@ -111,17 +111,17 @@ def mined_stages(project: Project) -> list[Stage]:
     return list(found.order_by("-run_id", "round")[:200])
 
 
-def parse_rule(asked: Mapping[str, Any], mine: Stage) -> MiningRule:
+def parse_rule(asked: Mapping[str, Any], mine: Stage, *, keeps_noise: bool = True) -> MiningRule:
     """A mining rule from untrusted values; empty ones take their default. Raises MoraError.
 
-    The noise of the judges of the rule that ran holds as long as its threshold for the other
-    dimensions does.
+    keeps_noise: the noise of the judges of the rule that ran holds, as long as its threshold for
+    the other dimensions does.
     """
     ran = mine.config["mine"]
     given = {k: asked[k] for k in RULE if asked.get(k) not in (None, "")}
     try:
         found = MiningConfig.model_validate(given).model_dump()
-        kept = found["spread_above"] == ran.get("spread_above")
+        kept = keeps_noise and found["spread_above"] == ran.get("spread_above")
         noise = ran.get("noise", {}) if kept else {}
         return rule_of({**found, "noise": noise}, mine.config["dimensions"], asked_n(mine))
     except ValidationError as error:

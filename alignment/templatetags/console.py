@@ -2,7 +2,7 @@
 people or models wrote. Every filter gives plain text, which the template escapes."""
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 from zlib import crc32
@@ -145,6 +145,12 @@ def visible(text: str) -> str:
     """The text with control, format and bidirectional characters written as their code points."""
     text = text.replace("\r\n", "\n")
     return "".join(char if _shows(char) else f"\u27e8U+{ord(char):04X}\u27e9" for char in text)
+
+
+@register.filter
+def listed(names: Iterable[str]) -> str:
+    """Names in a row, as `visible` writes each."""
+    return ", ".join(map(visible, names))
 
 
 def _shows(char: str) -> bool:

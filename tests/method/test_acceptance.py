@@ -63,7 +63,15 @@ def test_an_empty_rewrite_fails(rewrite: str) -> None:
     assert "not_empty" in failing(rewrite)
 
 
-@pytest.mark.parametrize("rewrite", [ORIGINAL, "how do i store APPLES, for the winter"])
+@pytest.mark.parametrize(
+    "rewrite",
+    [
+        ORIGINAL,
+        "how do i store APPLES, for the winter",
+        f"{ORIGINAL} {ORIGINAL}",
+        "For the winter, how do I store apples?",
+    ],
+)
 def test_the_original_in_other_dress_fails(rewrite: str) -> None:
     assert set(failing(rewrite)) == {"not_original"}
 
@@ -114,6 +122,26 @@ def test_a_request_that_itself_opens_like_an_answer_may_keep_its_opening() -> No
         failing("Here is a poem about apples. Make it shorter and kind.", original=original) == {}
     )
     assert failing("I can't sleep before I store apples for the winter. How do I do it?") == {}
+
+
+def test_a_paraphrase_has_other_words_and_about_the_length() -> None:
+    told = {"not_original": "the original stands in it word for word"}
+    assert failing(f"In other words, {ORIGINAL}", strategy="paraphrase") == told
+    assert failing(f"In other words, {ORIGINAL}") == {}, "a fused one may begin so"
+    how = "What is the way to keep apples in store for winter?"
+    assert failing(how, strategy="paraphrase", limits=Limits(keep_at_least=0)) == {}
+    long = f"{how} {'Tell me more of it, please. ' * 3}"
+    found = failing(long, strategy="paraphrase", limits=Limits(keep_at_least=0))
+    assert list(found) == ["length_ratio"] and "allowed 0.5 to 2" in found["length_ratio"]
+
+
+def test_an_elaborated_rewrite_is_not_the_fused_one() -> None:
+    fused = f"{ORIGINAL} Name the risks."
+    lengths = TokenLengths(elaborated=20, fused=20)
+    asked: dict[str, Any] = {"strategy": "elaborate", "tokens": lengths, "fused": fused}
+    told = {"not_original": "the words are the fused rewrite's"}
+    assert failing(fused.upper(), **asked) == told
+    assert failing(f"{ORIGINAL} Say which boxes.", **asked) == {}
 
 
 def test_the_length_ratio_is_bounded_on_both_sides_inclusively() -> None:

@@ -24,7 +24,7 @@ def test_an_object_with_the_one_field_is_a_rewrite() -> None:
     ("reply", "expected"),
     [
         ("How do I store apples?", "not JSON"),
-        ('```json\n{"prompt": "x"}\n```', "not JSON"),
+        ('```json\n{"prompt": "x"}\n```', "not JSON: a code fence is around it"),
         ('Sure: {"prompt": "x"}', "not JSON"),
         ('{"prompt": "x"} {"prompt": "y"}', "not JSON"),
         ("", "not JSON"),

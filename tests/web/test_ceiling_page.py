@@ -21,7 +21,7 @@ from alignment.models import (
 from alignment.queries.ceiling_page import ceiling_page
 from alignment.queries.replay import replay
 from tests.builders import make_run
-from tests.web.ceiling_rows import BOTH, REFUSAL, SAFE_ONLY, kept, mined, rewritten
+from tests.web.ceiling_rows import ANSWER, BOTH, REFUSAL, SAFE_ONLY, kept, mined, rewritten
 from tests.web.conftest import put, stage_of
 
 
@@ -81,6 +81,23 @@ def test_an_empty_number_of_valid_rollouts_is_half_of_n_whatever_was_run(
     assert researcher.get(replayed).json()["after"]["undecided"] == 5
     asked = {"min_valid": "half"}
     assert researcher.get(replayed, asked).json()["after"]["undecided"] == 0
+
+
+def test_a_spread_that_is_asked_for_is_that_of_every_judge(
+    researcher: Client, project: Project, people: dict[str, User]
+) -> None:
+    """Also where it is what the run had for the dimensions without a noise of their own."""
+    flat = {"rule": "flat", "min_valid": 4, "noise": {"helpful": 0.9}}
+    run = make_run(project, people["researcher"], mine=flat)
+    seeds = list(Prompt.objects.filter(prompt_set__name="mixed"))
+    mined(run, {seed: [REFUSAL] * 4 + [ANSWER] * 4 for seed in seeds})
+    address = f"/api/v1/runs/{run.pk}/replay"
+    as_run = researcher.get(address).json()["after"]
+    asked, below = (
+        researcher.get(address, {"spread_above": spread}).json()["after"]
+        for spread in (0.05, 0.0499)
+    )
+    assert asked == below != as_run
 
 
 @pytest.mark.parametrize("values", [{"spread_above": "10"}, {"min_valid": "1025"}])

@@ -50,6 +50,16 @@ def test_without_a_gpu_a_model_gives_its_memory_back_and_its_process_stays(
     assert process(slot.child({**sampling, "dtype": "bfloat16"})) == process(sampler)
 
 
+def test_children_that_hold_no_model_do_not_pile_up(slot: Slot) -> None:
+    specs = [{"engine": "rules", "code": str(i)} for i in range(6)]
+    first, *others, last = [slot.child(spec) for spec in specs]
+    assert [child.alive for child in (first, *others, last)] == [False] * 2 + [True] * 4
+    kept = slot.child(specs[2])
+    assert kept is others[1], "used again"
+    slot.child(specs[0])
+    assert kept.alive and not others[2].alive
+
+
 def test_where_there_is_a_gpu_a_model_ends_with_its_process(
     slot: Slot, sandbox_policy: tuple[str, str]
 ) -> None:

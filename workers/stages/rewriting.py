@@ -142,7 +142,7 @@ class _Checker:
         self.held_out = held_out(job.stage.run)
         self.harms = self._harms([p.text for p in prompts])
         self.count = tokens.counter_of(policy_before(job.stage))
-        self.fused = [self.count(like[p]) if like else None for p in prompts]
+        self.fused = [like[p] if like else "" for p in prompts]
 
     def __call__(
         self, places: list[int], replies: list[rewriters.Reply], attempt: int
@@ -183,8 +183,8 @@ class _Checker:
         text, fused = parsed.text, self.fused[i]
         harm = fusion.Harm(original=self.harms[i], rewrite=rewrite_harm) if self.by else None
         lengths = None
-        if fused is not None:
-            lengths = fusion.TokenLengths(elaborated=self.count(text), fused=fused)
+        if fused:
+            lengths = fusion.TokenLengths(elaborated=self.count(text), fused=self.count(fused))
         checks = fusion.check_rewrite(
             self.strategy,
             original=prompt.text,
@@ -194,6 +194,7 @@ class _Checker:
             private_texts=self.private_texts,
             harm=harm,
             tokens=lengths,
+            fused=fused,
         )
         return _attempt(stage, prompt, attempt, reply.text, text, self.strategy, checks, harm)
 
