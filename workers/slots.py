@@ -1,9 +1,9 @@
 """The slots of a worker process: each thread of its pool has one, and keeps its children warm.
 
 A slot holds one model at a time, since a model takes the GPU or the memory, and one child for each
-light engine and endpoint used of late. A child serves the next chunk, and the next stage that wants the same
-engine. Where there is no GPU, the child of another model waits empty: to import its libraries
-again would take longer than to load a small model.
+light engine and endpoint used of late. A child serves the next chunk, and the next stage that wants
+the same engine. Where there is no GPU, the child of another model waits empty: to import its
+libraries again would take longer than to load a small model.
 """
 
 import json
