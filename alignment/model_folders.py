@@ -114,7 +114,10 @@ def context_of(folder: Path) -> int | None:
     text = config.get("text_config")  # of a model that also takes images
     own = config | text if isinstance(text, dict) else config
     found = next((own[name] for name in CONTEXT if name in own), None)
-    if own.get("rope_scaling") or not isinstance(found, int):
+    rope = own.get("rope_scaling") or own.get("rope_parameters") or {}
+    if rope.get("rope_type", rope.get("type", "default")) != "default" or not isinstance(
+        found, int
+    ):
         return None
     return found if found > 0 else None
 

@@ -59,6 +59,7 @@ SHAPES = {
     "cross": "✚✛",
     "star": "★☆",
 }
+NONE_SHARED = "No prompt was answered by all of these, so none are compared."
 FRONT_WIDTH = 0.05  # of the word at the line's end, as a share of the plot
 
 
@@ -184,7 +185,9 @@ def _bars(colour: str, values: list[float], ends: list[Interval]) -> dict[str, A
 
 def _ranges(points: Sequence[Placed]) -> tuple[list[float], list[float]]:
     """Axes that hold every interval, within what rewards can be and a little air."""
-    return _range([p.x_ci for p in points]), _range([p.y_ci for p in points])
+    at = list(map(_at, points))  # which may lie beyond the interval of the policy's own prompts
+    xs, ys = ([(x, x) for x, _ in at], [(y, y) for _, y in at])
+    return _range([*xs, *(p.x_ci for p in points)]), _range([*ys, *(p.y_ci for p in points)])
 
 
 def _range(ends: Sequence[Interval]) -> list[float]:
@@ -195,48 +198,58 @@ def _range(ends: Sequence[Interval]) -> list[float]:
 
 def _of_one(page: ResultsPage) -> str:
     """What the policies come to on the one dimension that has scores."""
-    points = page.shown.points if page.shown else []
-    means = [(p.row.name, p.means[page.x]) for p in points if page.x]
-    known = [(name, mean) for name, mean in means if mean is not None]
-    if not known:
+    points = page.shown.points if page.shown and page.x else []
+    if all(point.row.rewards[page.x].mean is None for point in points):
         return "No policy has a score."
+    means = [(point.row.name, point.means[page.x]) for point in points]
+    known = [(name, mean) for name, mean in means if mean is not None]
+    told = f"Scores are on {page.x} alone, so there is no front to draw"
+    if not known:
+        return f"{told}. {NONE_SHARED}"
     name, mean = max(known, key=lambda one: one[1])
-    told = f"Scores are on {page.x} alone, so there is no front to draw: {name}"
     if len(known) == 1:
-        return f"{told} is at {two_digits(mean)}."
+        return f"{told}: {name} is at {two_digits(mean)}."
     chance = "Differences within the 95 % intervals may be chance."
-    return f"{told} is best, at {two_digits(mean)}. {chance}"
+    return f"{told}: {name} is best, at {two_digits(mean)}. {chance}"
 
 
 def _finding(page: ResultsPage, points: Sequence[Placed], front: Sequence[Placed]) -> str:
     """What the plot shows, in words."""
     assert page.shown is not None, "there are points"
-    compared = [p for p in points if p.at]
-    told = _offront_of(page, compared, front) if compared else "No two policies can be compared."
-    on = page.shown.points[0].prompts
-    if compared and on < page.shown.prompts:
-        told += f" The front is on the {on:,} prompts that all of these answered."
-    apart = ", ".join(p.name for p in points if not p.at)
-    if apart:
-        told += f" Hollow, for fewer than half of the prompts were answered: {apart}."
-    return told
+    told = [_of_front(page, [p for p in points if p.at], front)]
+    common = page.shown.points[0].common
+    if front and common:
+        told.append(f"The front is on the {common:,} prompts that all of these answered.")
+    why = {True: "for fewer than half of the prompts were answered",
+           False: "for no mean is known on the prompts that all answered"}  # fmt: skip
+    for apart, reason in why.items():
+        if names := [p.name for p in points if not p.at and p.apart == apart]:
+            told.append(f"Hollow, {reason}: {', '.join(names)}.")
+    return " ".join(told)
 
 
-def _offront_of(page: ResultsPage, points: Sequence[Placed], front: Sequence[Placed]) -> str:
+def _of_front(page: ResultsPage, points: Sequence[Placed], front: Sequence[Placed]) -> str:
+    if not points:
+        return NONE_SHARED
     if len(points) == 1:
-        return f"One policy so far: {_at(page, points[0])}."
+        return f"One policy so far: {_told_at(page, points[0])}."
     if len(front) == 1:
         (other, *more) = [p.name for p in points if p is not front[0]]
         rest = f"the other {len(points) - 1}" if more else other
-        told = f"{_at(page, front[0])}, dominates {rest}"
+        told = f"{_told_at(page, front[0])}, dominates {rest}"
         return f"{told}. Differences within the 95 % bars may be chance."
-    ends = sorted(front, key=lambda p: -p.x)
+    ends = sorted(front, key=lambda p: -_at(p)[0])
     return (
-        f"{len(front)} of {len(points)} policies are on the front: {_at(page, ends[0])}, is best"
-        f" on {page.x}; {_at(page, ends[-1])}, is best on {page.y}."
+        f"{len(front)} of {len(points)} policies are on the front: {_told_at(page, ends[0])}, is"
+        f" best on {page.x}; {_told_at(page, ends[-1])}, is best on {page.y}."
         " Differences within the 95 % bars may be chance."
     )
 
 
-def _at(page: ResultsPage, point: Placed) -> str:
-    return f"{point.name}, at {two_digits(point.x)} {page.x} and {two_digits(point.y)} {page.y}"
+def _at(point: Placed) -> tuple[float, float]:
+    return point.at or (point.x, point.y)
+
+
+def _told_at(page: ResultsPage, point: Placed) -> str:
+    x, y = map(two_digits, _at(point))
+    return f"{point.name}, at {x} {page.x} and {y} {page.y}"

@@ -16,7 +16,7 @@ class Placed:
     """A point on the chosen axes. evaluation: id of the first; arm: points of one share a colour,
     a run's do; rounds: by run the first after which it evaluated this policy; address: of the run's
     page, where it is of one; at: where it is on the prompts that it is compared on, None where it
-    is with none."""
+    is with none, by half of the prompts (apart) or for want of a mean there."""
 
     evaluation: int
     name: str
@@ -28,6 +28,7 @@ class Placed:
     x_ci: Interval
     y_ci: Interval
     at: tuple[float, float] | None
+    apart: bool
 
 
 def placed(page: ResultsPage) -> list[Placed]:
@@ -55,6 +56,7 @@ def _place(point: Point, page: ResultsPage) -> Placed | None:
         x_ci=x.mean_ci or (x.mean, x.mean),
         y_ci=y.mean_ci or (y.mean, y.mean),
         at=_compared_at(point, page),
+        apart=point.apart,
     )
 
 

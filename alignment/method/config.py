@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from alignment.method.losses import parse_losses
 
+PARAPHRASED_AT_MOST = 2.0  # times the original's words, whatever the bound of other rewrites
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -90,6 +92,10 @@ class RewriteConfig(Frozen):
     def _lengths_leave_room(self) -> "RewriteConfig":
         if self.length_at_least > self.length_at_most:
             raise ValueError("length_at_least is above length_at_most, so no rewrite could pass")
+        if self.strategy == "paraphrase" and self.length_at_least > PARAPHRASED_AT_MOST:
+            raise ValueError(
+                f"length_at_least is above the {PARAPHRASED_AT_MOST:g} that a paraphrase may have"
+            )
         return self
 
 

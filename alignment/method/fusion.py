@@ -12,14 +12,15 @@ from typing import Literal
 
 from alignment.method.asking import answering, asks
 from alignment.method.chat import not_json
+from alignment.method.config import PARAPHRASED_AT_MOST
 from alignment.method.language import content_words, language, script, words
 from alignment.method.splits import HeldOut
 
 Strategy = Literal["fuse", "elaborate", "paraphrase", "none"]
 STRATEGIES: tuple[Strategy, ...] = ("fuse", "elaborate", "paraphrase", "none")
 TOKEN_LENGTH_WITHIN = 0.1
-PARAPHRASED_AT_MOST = 2.0  # times the original's words
-VERBATIM_WORDS = 4  # a shorter original may well stand in other words of it
+PARAPHRASED_WORDS = 4  # more than the original, however short that is
+VERBATIM_WORDS, VERBATIM_LETTERS = 3, 12  # a shorter original may well stand in other words of it
 LEAK_WORDS = 6
 
 _TEMPLATE = re.compile(
@@ -162,7 +163,7 @@ def _not_original(strategy: Strategy, original: str, rewrite: str, fused: str) -
     problem = ""
     if set(after) == set(before):  # said twice, or in another order, it asks for nothing more
         problem = "the words are the original's"
-    elif strategy == "paraphrase" and len(before) >= VERBATIM_WORDS and _holds(after, before):
+    elif strategy == "paraphrase" and _stands_in(before, after):
         problem = "the original stands in it word for word"
     elif fused and after == words(fused):
         problem = "the words are the fused rewrite's"
@@ -170,7 +171,10 @@ def _not_original(strategy: Strategy, original: str, rewrite: str, fused: str) -
     return Check(name="not_original", passed=not problem, detail=detail)
 
 
-def _holds(found: list[str], run: list[str]) -> bool:
+def _stands_in(run: list[str], found: list[str]) -> bool:
+    """Whether a run of words, unless it is a short one, stands in others."""
+    if len(run) < VERBATIM_WORDS or len("".join(run)) < VERBATIM_LETTERS:
+        return False
     return any(found[i : i + len(run)] == run for i in range(len(found) - len(run) + 1))
 
 
@@ -193,7 +197,8 @@ def _length_ratio(strategy: Strategy, original: str, rewrite: str, limits: Limit
     ratio = len(words(rewrite)) / max(1, len(words(original)))
     low, high = limits.length_at_least, limits.length_at_most
     if strategy == "paraphrase":  # which is to hold length as it is
-        high = min(high, PARAPHRASED_AT_MOST)
+        n = max(1, len(words(original)))
+        high = min(high, max(PARAPHRASED_AT_MOST, 1 + PARAPHRASED_WORDS / n))
     return Check(
         name="length_ratio",
         passed=low <= ratio <= high,

@@ -18,15 +18,15 @@ MOST_EVALUATIONS = 200
 class Point:
     """A policy beside those it may be compared with, all on the prompts that each of them answered.
 
-    means: the mean rewards by dimension there, None without any; prompts: how many those are;
-    on_front: no compared policy's means dominate these; contribution: the hypervolume lost without
+    means: the mean rewards by dimension there, None without any; common: how many those are, where
+    some answered more, else None; on_front: no compared policy's means dominate these; contribution: the hypervolume lost without
     them. Both are None where a dimension has no mean, and where the policy is apart: it answered
     fewer than half of the prompts, and is compared with none.
     """
 
     row: PolicyRow
     means: dict[str, float | None]
-    prompts: int
+    common: int | None
     on_front: bool | None
     contribution: float | None
     apart: bool
@@ -51,9 +51,10 @@ def _placed(table: list[PolicyRow]) -> Iterator[Point]:
     for row in table:
         groups.setdefault(row.comparison, []).append(row)
     for (_, asked), group in groups.items():
-        beside = [2 * len(row.by_prompt) >= asked.prompts for row in group]
-        keys = [row.by_prompt.keys() for row, one in zip(group, beside, strict=True) if one]
-        common = frozenset.intersection(*map(frozenset, keys)) if keys else frozenset()
+        beside = [2 * row.prompts >= asked.prompts for row in group]
+        keys = [frozenset(row.by_prompt) for row, one in zip(group, beside, strict=True) if one]
+        common = frozenset.intersection(*keys) if keys else frozenset()
+        is_less = any(own != common for own in keys)
         means = [_means(row, common if one else frozenset())
                  for row, one in zip(group, beside, strict=True)]  # fmt: skip
         known = {i: own for i, own in enumerate(map(_vector, means)) if own}
@@ -63,7 +64,7 @@ def _placed(table: list[PolicyRow]) -> Iterator[Point]:
             yield Point(
                 row=row,
                 means=means[i],
-                prompts=len(common),
+                common=len(common) if is_less else None,
                 on_front=mask.get(i),
                 contribution=lost.get(i),
                 apart=not beside[i],

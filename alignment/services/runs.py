@@ -143,13 +143,13 @@ def retry_run(*, run: Run, by: User) -> None:
             f"the code of judge {judges[0]} is not as it was, and results of both are not mixed:"
             " put it back, or clone the run, which uses again what does not depend on it"
         )
-    notice_code(run.project, plan.judges_named(run.config))
     if outdated := outdated_stage(run):
         raise MoraError(
             f"a judge, rewriter, dimension, policy or prompt set of {outdated.kind} in round"
             f" {outdated.round} is not as it was, and results of both are not mixed: clone the run,"
             " which uses again what does not depend on it"
         )
+    notice_code(run.project, plan.judges_named(run.config))
     lifecycle.retry(run)
 
 

@@ -210,6 +210,20 @@ def test_a_server_that_fails_everything_ends_the_call() -> None:
         ),
         (problem(413, "refused"), "refused: shorten it, or lower max_new_tokens"),
         (problem(400, "stopped by our content filter."), "stopped by our content filter."),
+        (
+            problem(422, "`inputs` must have less than 1024 tokens. Given: 2000"),
+            "`inputs` must have less than 1024 tokens. Given: 2000: shorten it, or lower"
+            " max_new_tokens",
+        ),
+        (
+            problem(400, "Please reduce the length of the messages or completion."),
+            "Please reduce the length of the messages or completion: shorten it, or lower"
+            " max_new_tokens",
+        ),
+        (
+            problem(400, "Invalid prompt: it may violate our usage policy."),
+            "Invalid prompt: it may violate our usage policy.",
+        ),
     ],
 )
 def test_requests_that_are_all_refused_for_what_they_hold_are_data(
@@ -223,7 +237,13 @@ def test_requests_that_are_all_refused_for_what_they_hold_are_data(
 
 
 @pytest.mark.parametrize(
-    "told", ["your credit balance is too low", "temperature must be 1", "not a valid model ID"]
+    "told",
+    [
+        "your credit balance is too low",
+        "temperature must be 1",
+        "not a valid model ID",
+        "max_tokens is too large: 100000. This model supports at most 16384 completion tokens",
+    ],
 )
 def test_what_a_server_refuses_of_every_request_ends_the_call(told: str) -> None:
     with (

@@ -135,6 +135,19 @@ def test_a_paraphrase_has_other_words_and_about_the_length() -> None:
     assert list(found) == ["length_ratio"] and "allowed 0.5 to 2" in found["length_ratio"]
 
 
+@pytest.mark.parametrize(
+    ("original", "rewrite"),
+    [
+        ("Photosynthesis", "What is photosynthesis, please?"),
+        ("\u5982\u4f55\u505a\u83dc", "\u8bf7\u95ee\u5982\u4f55\u505a\u83dc"),
+    ],
+)
+def test_a_short_prompt_may_be_paraphrased_in_a_few_words_more(original: str, rewrite: str) -> None:
+    limits = Limits(keep_at_least=0)
+    found = failing(rewrite, original=original, strategy="paraphrase", limits=limits)
+    assert not {"length_ratio", "not_original"} & set(found), found
+
+
 def test_an_elaborated_rewrite_is_not_the_fused_one() -> None:
     fused = f"{ORIGINAL} Name the risks."
     lengths = TokenLengths(elaborated=20, fused=20)

@@ -139,7 +139,7 @@ def test_policies_are_compared_on_the_prompts_that_all_of_them_answered(
     assert points["partly"].means == {"helpful": 0.25, "harmless": 0.625}
     assert points["one"].means == {"helpful": 0.375, "harmless": 0.75}, "without the hardest"
     assert points["one"].row.rewards["helpful"].mean == pytest.approx(0.25), "its own three"
-    assert {p.prompts for p in points.values()} == {2}
+    assert {p.common for p in points.values()} == {2}
     assert points["hardly"].contribution is None and points["partly"].contribution == 0
     assert points["other"].contribution == pytest.approx((0.5 - 0.375) * 0.5)
 
@@ -153,7 +153,37 @@ def test_policies_that_each_left_another_prompt_out_stay_compared(
     for i in range(3):
         planned(make_evaluation(f"without {i}", rows[:i] + rows[i + 1 :]), pks)
     Stage.objects.update(status=Status.SUCCEEDED)
-    assert [(p.apart, p.on_front, p.prompts) for p in pareto(project)] == [(False, True, 3)] * 4
+    assert [(p.apart, p.on_front, p.common) for p in pareto(project)] == [(False, True, 3)] * 4
+
+
+def test_policies_that_answered_nothing_in_common_are_not_compared(
+    project: Project, make_evaluation: MakeEvaluation
+) -> None:
+    rows: list[Any] = [(name, "stop", [2, 1]) for name in "ab"]
+    first = make_evaluation("first", rows[:1])
+    planned(first, sorted([*Prompt.objects.values_list("pk", flat=True)]))
+    other = make_evaluation("other", rows[1:])
+    pks = sorted(Prompt.objects.values_list("pk", flat=True))
+    first.stage.chunks.update(items=pks)  # type: ignore[union-attr]
+    planned(other, pks)
+    Stage.objects.update(status=Status.SUCCEEDED)
+    found = [(p.apart, p.on_front, p.common) for p in pareto(project)]
+    assert found == [(False, None, 0)] * 2
+
+
+def test_one_text_in_several_sets_is_answered_in_each(
+    project: Project, make_evaluation: MakeEvaluation
+) -> None:
+    """As where every dimension has a held-out set of its own and these share their prompts."""
+    made = make_evaluation("one", [("a", "stop", [2, 1])])
+    make_evaluation("twin", [("a", "stop", [2, 1])], prompt_set="T")
+    make_evaluation("third", [("a", "stop", [2, 1])], prompt_set="U")
+    Evaluation.objects.exclude(pk=made.pk).delete()
+    Rollout.objects.update(sampling=made.sampling, index=0)
+    planned(made, sorted(Prompt.objects.values_list("pk", flat=True)))
+    Stage.objects.update(status=Status.SUCCEEDED)
+    (point,) = pareto(project)
+    assert (point.row.prompts, point.apart, point.on_front, point.common) == (3, False, True, None)
 
 
 def test_an_unfinished_evaluation_is_not_shown(

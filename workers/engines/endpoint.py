@@ -122,7 +122,8 @@ class Endpoint:
         self.server.usage["prompt_tokens"] += answer.prompt_tokens or 0
         self.server.usage["completion_tokens"] += answer.completion_tokens or 0
         if answer.text is None:  # an empty completion is a text
-            raise Failed(f"the reply holds no text (finish reason {answer.finish_reason})")
+            told = f"the reply holds no text (finish reason {answer.finish_reason})"
+            raise Refused(told) if answer.finish_reason == "content_filter" else Failed(told)
         text: str = keys.masked(answer.text).strip()
         if len(text) > most:  # what the server did not stop at max_new_tokens is stopped here
             cut = {"text": text[:most] + mark, "tokens": None, "finish_reason": "length"}

@@ -30,12 +30,14 @@ OPTIONAL = {"seed": "", "max_tokens": "max_completion_tokens"}
 # What servers say of a text that they take at no time; whatever else they call bad (a key, a spent
 # credit, a model, a setting) may be so of every request, and may change.
 TOO_LONG = re.compile(
-    r"context[ _](length|window|size)|too (long|large)|too many (input )?tokens"
-    r"|maximum[\w ]* length|tokens \+",
+    r"context[ _](length|window|size)|too long|(prompt|input|request|text)s? (is|are) too large"
+    r"|too many (input )?tokens|maximum[\w ]* length|must have less than \d+ tokens|tokens \+"
+    r"|(prompt|input) tokens? .*exceed|reduce the length",
     re.IGNORECASE,
 )
 UNWANTED = re.compile(
-    r"content[ _](filter|management|policy)|safety (system|filter)", re.IGNORECASE
+    r"content[ _](filter|management|policy)|safety (system|filter)|usage polic|invalid_prompt",
+    re.IGNORECASE,
 )
 AGAIN = (openai.RateLimitError, openai.InternalServerError, openai.APIConnectionError)
 
@@ -201,16 +203,17 @@ class Server:
                 f"The endpoint {self.name} redirects to {where}; name the final address in "
                 "MORA_ENDPOINTS."
             )
-        if error.response.text.lstrip().startswith("<"):
+        if code != 413 and error.response.text.lstrip().startswith("<"):
             return MoraError(self._html())
         if code == 404:
             return MoraError(
                 f"The endpoint {self.name} does not know the model {self.model!r} ({told}); name "
                 "one that it serves."
             )
-        if code == 413 or (code in (400, 422) and TOO_LONG.search(told)):
+        said = f"{error.code or ''} {_message(error)}"
+        if code == 413 or (code in (400, 422) and TOO_LONG.search(said)):
             return Refused(f"{told.rstrip('.')}: shorten it, or lower max_new_tokens")
-        return Refused(told) if UNWANTED.search(told) else Failed(told)
+        return Refused(told) if UNWANTED.search(said) else Failed(told)
 
     def _given_up(self, error: Exception) -> Exception:
         if isinstance(error, openai.APITimeoutError | TimeoutError):
@@ -259,8 +262,11 @@ def _told(error: BaseException) -> str:
     """What an error says; of a server's own, what that says, and its status."""
     if not isinstance(error, openai.APIStatusError):
         return _quoted(str(error) or type(error).__name__)
-    told = replies.error_message({"error": error.body}) or error.response.text
-    return _quoted(f"HTTP {error.status_code}: {told}")
+    return _quoted(f"HTTP {error.status_code}: {_message(error)}")
+
+
+def _message(error: openai.APIStatusError) -> str:
+    return replies.error_message({"error": error.body}) or error.response.text
 
 
 def _quoted(text: str) -> str:

@@ -33,10 +33,11 @@ class Command(BaseCommand):
 
     def tell_when_serving(self, supervisor: Supervisor) -> None:
         """Say where the console is once it can be reached there, or that it can't be yet."""
-        deadline = time.monotonic() + SERVE_SECONDS
+        deadline: float | None = time.monotonic() + SERVE_SECONDS
         while not supervisor.is_serving():
-            if time.monotonic() > deadline:
-                return self.stderr.write(
+            if deadline and time.monotonic() > deadline:
+                deadline = None
+                self.stderr.write(
                     f"The web does not answer at {supervisor.url} after {SERVE_SECONDS:g} s: look"
                     f" at {supervisor.var / 'log' / 'web.log'}, or wait on."
                 )
