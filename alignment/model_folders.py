@@ -115,11 +115,8 @@ def context_of(folder: Path) -> int | None:
     own = config | text if isinstance(text, dict) else config
     found = next((own[name] for name in CONTEXT if name in own), None)
     rope = own.get("rope_scaling") or own.get("rope_parameters") or {}
-    if rope.get("rope_type", rope.get("type", "default")) != "default" or not isinstance(
-        found, int
-    ):
-        return None
-    return found if found > 0 else None
+    is_scaled = rope.get("rope_type", rope.get("type", "default")) != "default"
+    return found if isinstance(found, int) and found > 0 and not is_scaled else None
 
 
 def _kinds(folder: Path) -> list[str]:

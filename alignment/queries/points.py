@@ -19,9 +19,10 @@ class Point:
     """A policy beside those it may be compared with, all on the prompts that each of them answered.
 
     means: the mean rewards by dimension there, None without any; common: how many those are, where
-    some answered more, else None; on_front: no compared policy's means dominate these; contribution: the hypervolume lost without
-    them. Both are None where a dimension has no mean, and where the policy is apart: it answered
-    fewer than half of the prompts, and is compared with none.
+    some answered more, else None; on_front: no compared policy's means dominate these;
+    contribution: the hypervolume lost without them. Both are None where a dimension has no mean,
+    and where the policy is apart: it answered fewer than half of the prompts, and is compared with
+    none.
     """
 
     row: PolicyRow
