@@ -136,12 +136,14 @@ class PointOut(EvaluationOut):
     same settings; `id`, `run`, `stage` and `created_at` are those of the first. `on_front`: no
     policy that it may be compared with dominates it, on the prompts that all of these answered;
     `contribution`: the hypervolume lost without it. Both are null where a dimension has no mean,
-    and where the policy is `apart`: it answered fewer than half of the prompts."""
+    and where the policy is `apart`: it answered fewer than half of the prompts. `comparison`:
+    equal for policies that may be compared, which alone are on one front."""
 
     evaluations: list[int]
     on_front: bool | None
     contribution: float | None
     apart: bool
+    comparison: str
 
 
 class ParetoOut(Schema):
@@ -258,6 +260,7 @@ def point_out(point: Point) -> dict[str, Any]:
         "on_front": point.on_front,
         "contribution": point.contribution,
         "apart": point.apart,
+        "comparison": point.row.comparison_key,
     }
     pooled = [evaluation.pk for evaluation in point.row.evaluations]
     return {**evaluation_out(point.row), "evaluations": pooled, **front}

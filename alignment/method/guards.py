@@ -19,7 +19,8 @@ from alignment.method.judging import Judgement, Template
 
 Subject = Literal["response", "prompt"]
 Reply = dict[str, Any]  # of the engines' call `chat`: text, and per token its alternatives
-LINE = re.compile(r"^\s*([A-Za-z][A-Za-z ]*?)\s*:\s*(.*?)\s*$", re.MULTILINE)
+# Within one line, so that an empty field does not take the next for its value.
+LINE = re.compile(r"^[^\S\n]*([A-Za-z][A-Za-z ]*?)[^\S\n]*:[^\S\n]*(.*?)[^\S\n]*$", re.MULTILINE)
 TOKENS = {"llama-guard": ("safe", "unsafe"), "shieldgemma": ("No", "Yes")}
 LEADING = 4  # tokens in which the answer token must come
 

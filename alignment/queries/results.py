@@ -90,6 +90,12 @@ class PolicyRow:
         return self.evaluations[0]
 
     @property
+    def comparison_key(self) -> str:
+        """Names the comparison in addresses."""
+        judged, asked = self.comparison
+        return "-".join([*(f"{pk}.{version}" for pk, version in judged), asked.key[:8]])
+
+    @property
     def runs(self) -> list[Run]:
         """Those that evaluated it."""
         return list(dict.fromkeys(e.stage.run for e in self.evaluations if e.stage))

@@ -95,7 +95,7 @@ def _comparisons(project: Project) -> list[Comparison]:
     sets = dict(PromptSet.objects.filter(project=project).values_list("pk", "name"))
     found = [
         Comparison(
-            key="-".join([*(f"{pk}.{version}" for pk, version in judged), asked.key[:8]]),
+            key=points[0].row.comparison_key,
             title=_title(points, sets),
             prompts=asked.prompts,
             judges=_judges(points[0], dict(judged)),

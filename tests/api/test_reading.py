@@ -92,7 +92,9 @@ def test_evaluations_come_with_their_figures(researcher: Client, found: Run) -> 
     assert (evaluation["hypervolume"], evaluation["invalid_share"]) == (0.0, pytest.approx(1 / 6))
     (point,) = get(researcher, "/projects/sandbox/pareto").json()["points"]
     own = {"evaluations": [evaluation["id"]], "on_front": True, "contribution": 0.0, "apart": False}
+    named = point.pop("comparison")
     assert point == {**evaluation, **own}
+    assert len(named.split("-")) == 4, "three judges with their versions, and the prompts"
 
 
 def test_rollouts_come_in_parts_with_their_scores(researcher: Client, found: Run) -> None:
