@@ -33,7 +33,7 @@ from alignment.services.imported_scores import (
     record_scores,
     score_columns,
 )
-from alignment.services.known_rollouts import add_judges, join_alike, keep_what_adds
+from alignment.services.known_rollouts import add_judges, join_alike, keep_what_adds, told_apart
 from alignment.services.names import check_name
 from alignment.services.staging import Problems
 
@@ -143,6 +143,7 @@ def import_rollouts(
         whole = join_alike(cursor, prompt_set, policy_name)
         if evaluation:
             evaluation = whole.get(evaluation.pk, evaluation)
+            notes += told_apart(prompt_set, evaluation)
     return Imported(
         rows=rows,
         scored=known,

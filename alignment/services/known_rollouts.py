@@ -8,7 +8,7 @@ Rows are in the temporary table of `services.staging`.
 from collections.abc import Sequence
 
 from django.db.backends.utils import CursorWrapper
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 
 from alignment.models import Evaluation, JudgeTrial, PromptSet, Rollout
 from alignment.queries.scores import Judged, judged_by
@@ -117,14 +117,7 @@ def join_alike(
     """Make the policy's imported evaluations on the set that the same versions of the same judges
     scored one, the oldest, so that a policy has one however its completions were cut into files;
     by the id of each that went the one that it is in now."""
-    own = Rollout.objects.filter(sampling=OuterRef("sampling"), prompt__prompt_set=prompt_set)
-    found = Evaluation.objects.filter(
-        Exists(own),
-        project=prompt_set.project,
-        policy__name=policy_name,
-        stage=None,
-        sampling__engine=ENGINE,
-    )
+    found = _imported(prompt_set, policy_name)
     evaluations = list(found.select_related("sampling").prefetch_related("judges").order_by("pk"))
     judged = judged_by(evaluations)
     kept: dict[Judged, Evaluation] = {}
@@ -135,6 +128,29 @@ def join_alike(
             gone[evaluation.pk] = whole
             _move(cursor, evaluation, whole)
     return gone
+
+
+def told_apart(prompt_set: PromptSet, evaluation: Evaluation) -> list[str]:
+    """A note where the policy has other imported evaluations on the set."""
+    name = evaluation.policy.name
+    if not _imported(prompt_set, name).exclude(pk=evaluation.pk).exists():
+        return []
+    return [
+        f"other completions of {name} in the set have other scores, so these are an evaluation of"
+        " their own until all have the same"
+    ]
+
+
+def _imported(prompt_set: PromptSet, policy_name: str) -> "QuerySet[Evaluation]":
+    """The policy's imported evaluations on the set."""
+    own = Rollout.objects.filter(sampling=OuterRef("sampling"), prompt__prompt_set=prompt_set)
+    return Evaluation.objects.filter(
+        Exists(own),
+        project=prompt_set.project,
+        policy__name=policy_name,
+        stage=None,
+        sampling__engine=ENGINE,
+    )
 
 
 def _move(cursor: CursorWrapper, part: Evaluation, whole: Evaluation) -> None:

@@ -304,9 +304,10 @@ def test_two_files_of_a_policy_give_what_one_file_gives(
 def test_completions_judged_on_other_columns_or_versions_or_of_another_set_stay_apart(
     project: Project, write_file: WriteFile
 ) -> None:
-    load(project, write_file("a.csv", FILE))
-    load(project, write_file("b.csv", HALVES[1]), scores=SCORES[:1])
-    load(project, write_file("b.csv", HALVES[1]), set_name="T")
+    assert load(project, write_file("a.csv", FILE)).notes == ()
+    (told,) = load(project, write_file("b.csv", HALVES[1]), scores=SCORES[:1]).notes
+    assert told.startswith("other completions of model in the set have other scores")
+    assert load(project, write_file("b.csv", HALVES[1]), set_name="T").notes == ()
     assert Evaluation.objects.count() == 3
     Judge.objects.update(version=2)
     more = "prompt,response,grade,safe,kind\nHow?,Hence,4,no,unsafe\n"
