@@ -59,6 +59,10 @@ SHAPES = {
     "cross": "✚✛",
     "star": "★☆",
 }
+HOLLOW = {  # by whether a policy is apart
+    True: "fewer than half of the prompts were answered",
+    False: "no mean is known on the prompts that all answered",
+}
 NONE_SHARED = "No prompt was answered by all of these, so none are compared."
 FRONT_WIDTH = 0.05  # of the word at the line's end, as a share of the plot
 
@@ -220,11 +224,9 @@ def _finding(page: ResultsPage, points: Sequence[Placed], front: Sequence[Placed
     common = page.shown.points[0].common
     if front and common:
         told.append(f"The front is on the {common:,} prompts that all of these answered.")
-    why = {True: "for fewer than half of the prompts were answered",
-           False: "for no mean is known on the prompts that all answered"}  # fmt: skip
-    for apart, reason in why.items():
+    for apart, reason in HOLLOW.items():
         if names := [p.name for p in points if not p.at and p.apart == apart]:
-            told.append(f"Hollow, {reason}: {', '.join(names)}.")
+            told.append(f"Hollow, for {reason}: {', '.join(names)}.")
     return " ".join(told)
 
 

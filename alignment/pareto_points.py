@@ -67,6 +67,6 @@ def _compared_at(point: Point, page: ResultsPage) -> tuple[float, float] | None:
 
 def front_of(points: Sequence[Placed]) -> list[Placed]:
     """The points that no compared one dominates on the chosen axes."""
-    compared = [p for p in points if p.at]
-    mask = front_mask([p.at for p in compared if p.at])
-    return [p for p, on in zip(compared, mask, strict=True) if on]
+    compared = [(p, p.at) for p in points if p.at]
+    mask = front_mask([at for _, at in compared])
+    return [p for (p, _), on in zip(compared, mask, strict=True) if on]

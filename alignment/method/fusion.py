@@ -194,11 +194,11 @@ def _not_answer(original: str, rewrite: str) -> Check:
 
 
 def _length_ratio(strategy: Strategy, original: str, rewrite: str, limits: Limits) -> Check:
-    ratio = len(words(rewrite)) / max(1, len(words(original)))
+    before = max(1, len(words(original)))
+    ratio = len(words(rewrite)) / before
     low, high = limits.length_at_least, limits.length_at_most
     if strategy == "paraphrase":  # which is to hold length as it is
-        n = max(1, len(words(original)))
-        high = min(high, max(PARAPHRASED_AT_MOST, 1 + PARAPHRASED_WORDS / n))
+        high = min(high, max(PARAPHRASED_AT_MOST, 1 + PARAPHRASED_WORDS / before))
     return Check(
         name="length_ratio",
         passed=low <= ratio <= high,

@@ -26,11 +26,10 @@ class ComparePage:
     those asked for, none for all; left_out: of arms with other seeds, or for room; apart: of those
     judged otherwise or on other prompts; unknown: names that no arm has; problem: why nothing is
     compared, in a sentence; seeds: in the order of each arm's; unused: seeds of the base that not
-    every arm shown has; answered: by arm shown how many
-    prompts it answered, of which only those that all did are compared, empty where those are all;
-    untrained: by arm shown the seeds that trained nothing; winless: why no wins are counted, in a
-    sentence, where they could be; accepted: None where all arms were trained on the same
-    prompts."""
+    every arm shown has; answered: by arm shown how many prompts it answered, of which only those
+    that all did are compared, empty where those are all; untrained: by arm shown the seeds that
+    trained nothing; winless: why no wins are counted, in a sentence, where they could be; accepted:
+    None where all arms were trained on the same prompts."""
 
     project: Project
     choices: list[CompareArm]

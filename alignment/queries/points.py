@@ -51,13 +51,11 @@ def _placed(table: list[PolicyRow]) -> Iterator[Point]:
     groups: dict[tuple[Judged, Asked], list[PolicyRow]] = {}
     for row in table:
         groups.setdefault(row.comparison, []).append(row)
-    for (_, asked), group in groups.items():
-        beside = [2 * row.prompts >= asked.prompts for row in group]
-        keys = [frozenset(row.by_prompt) for row, one in zip(group, beside, strict=True) if one]
+    for group in groups.values():
+        keys = [frozenset(row.by_prompt) for row in group if not _is_apart(row)]
         common = frozenset.intersection(*keys) if keys else frozenset()
         is_less = any(own != common for own in keys)
-        means = [_means(row, common if one else frozenset())
-                 for row, one in zip(group, beside, strict=True)]  # fmt: skip
+        means = [_means(row, frozenset() if _is_apart(row) else common) for row in group]
         known = {i: own for i, own in enumerate(map(_vector, means)) if own}
         mask = dict(zip(known, fronts.front_mask([*known.values()]).tolist(), strict=True))
         lost = dict(zip(known, fronts.contributions([*known.values()]).tolist(), strict=True))
@@ -68,8 +66,13 @@ def _placed(table: list[PolicyRow]) -> Iterator[Point]:
                 common=len(common) if is_less else None,
                 on_front=mask.get(i),
                 contribution=lost.get(i),
-                apart=not beside[i],
+                apart=_is_apart(row),
             )
+
+
+def _is_apart(row: PolicyRow) -> bool:
+    _, asked = row.comparison
+    return 2 * row.prompts < asked.prompts
 
 
 def _means(row: PolicyRow, prompts: frozenset[int]) -> dict[str, float | None]:

@@ -76,7 +76,10 @@ def check_change(row: Judge | Rewriter) -> None:
 def notice_code(project: Project, names: Collection[str]) -> None:
     """Make those of the judges named whose rules the operator has edited since a new version, for
     what they scored does not compare. Raises MoraError while a run is at work with one."""
-    for judge in edited(project, names):
+    for judge in _of_other_code(project, names):
+        if not judge.code:  # of before codes were kept: what it scored is taken for this code's
+            Judge.objects.filter(pk=judge.pk, code="").update(code=judge.code_now)
+            continue
         if live := _at_work(runs_naming(judge)):
             raise MoraError(
                 f"the code of judge {judge} is not as it was, and run {live} is at work with it:"
@@ -88,15 +91,12 @@ def notice_code(project: Project, names: Collection[str]) -> None:
 
 def edited(project: Project, names: Collection[str]) -> list[Judge]:
     """Those of the judges named whose rules' code is not what it was when they were saved."""
-    found = []
-    for judge in project.judges.filter(name__in=names).exclude(rule="", prompt_rule=""):
-        if judge.code == judge.code_now:
-            continue
-        if judge.code:
-            found.append(judge)
-        else:  # of before codes were kept: what it scored is taken for this code's
-            Judge.objects.filter(pk=judge.pk, code="").update(code=judge.code_now)
-    return found
+    return [judge for judge in _of_other_code(project, names) if judge.code]
+
+
+def _of_other_code(project: Project, names: Collection[str]) -> list[Judge]:
+    judges = project.judges.filter(name__in=names).exclude(rule="", prompt_rule="")
+    return [judge for judge in judges if judge.code != judge.code_now]
 
 
 def runs_naming(row: Judge | Rewriter) -> list[Run]:

@@ -4,14 +4,12 @@ Part 0 samples, the parts after it score what part 0 sampled, and the last ones,
 compare it with the start policy's; the chunks of all are the same prompts.
 """
 
-from django.db.models import F, Sum
-
-from alignment.models import Chunk, Evaluation, Judge, Prompt, Sampling, Stage
+from alignment.models import Evaluation, Judge, Prompt, Sampling, Stage
 from alignment.queries.prompts import seeds_of
 from alignment.queries.stages import untrained_rounds
 from workers import store
 from workers.stages import comparing, sampling, scoring
-from workers.stages.job import ChunkPlan, Job, Outcome, Write
+from workers.stages.job import ChunkPlan, Job, Outcome, Write, reopen
 
 
 def plan(stage: Stage) -> list[ChunkPlan]:
@@ -62,10 +60,7 @@ def _ask_again(stage: Stage, judges: list[Judge]) -> None:
     """Drop what the judges said, and open the parts that score for a retry."""
     for by in judges:
         scoring.scores_of(by, stage).delete()
-    again = stage.chunks.filter(part__in=_scored_in(stage))
-    size = again.aggregate(size=Sum("size"))["size"]
-    again.update(state=Chunk.State.OPEN)
-    Stage.objects.filter(pk=stage.pk).update(done=F("done") - size)
+    reopen(stage, stage.chunks.filter(part__in=_scored_in(stage)))
 
 
 def _scored_in(stage: Stage) -> range:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from alignment.models import Policy, Prompt, Stage
+from django.db.models import F, QuerySet, Sum
+
+from alignment.models import Chunk, Policy, Prompt, Stage
 from workers.claims import Claim
 from workers.slots import Slot
 
@@ -78,6 +80,13 @@ def add_counts(stage: Stage, name: str, amounts: Mapping[str, int]) -> None:
     counts.update(amounts)
     known.facts[name] = dict(counts)
     known.save(update_fields=("facts",))
+
+
+def reopen(stage: Stage, chunks: "QuerySet[Chunk]") -> None:
+    """Open done chunks of a stage for a retry, which does their work once more."""
+    size = chunks.aggregate(size=Sum("size"))["size"] or 0
+    chunks.update(state=Chunk.State.OPEN, attempts=0, error="", done_at=None)
+    Stage.objects.filter(pk=stage.pk).update(done=F("done") - size)
 
 
 def cut(items: Sequence[int], per_chunk: int) -> list[list[int]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from alignment.method.refusals import declines
 from alignment.method.seeds import seed_of
-from alignment.models import Chunk, Prompt, Rollout, Sampling, Stage
+from alignment.models import Prompt, Rollout, Sampling, Stage
 from alignment.queries.held_out import held_out
 from alignment.queries.prompts import seeds_of
 from workers import specs, store
@@ -22,6 +22,7 @@ from workers.stages.job import (
     before,
     cut,
     policy_before,
+    reopen,
 )
 
 MOST_NAMED = 20  # of the rollouts that could not be sampled
@@ -150,7 +151,7 @@ def finish(stage: Stage) -> Outcome:
     if failed:
         facts |= {"failed": sum(failed.values()), "not_sampled": dict(named[:MOST_NAMED])}
     if failed and not facts["rollouts"]:
-        _open_anew(stage)
+        _sample_again(stage)
         return Outcome(failed=_none_sampled(facts["failed"], named[0][0]))
     held_out = stage.facts.get("held_out")
     why = f", {held_out:,} are held out for evaluation" if held_out else ""
@@ -164,9 +165,9 @@ def _none_sampled(asked: int, first: str) -> str:
     )
 
 
-def _open_anew(stage: Stage) -> None:
-    """Open every chunk for a retry: done, they would stay without rollouts."""
-    stage.chunks.update(state=Chunk.State.OPEN, attempts=0, error="", done_at=None)
+def _sample_again(stage: Stage) -> None:
+    """Forget what failed, and open every chunk for a retry."""
+    reopen(stage, stage.chunks.all())
     counted = ("not_sampled", "not_compared")
     facts = {name: fact for name, fact in stage.facts.items() if name not in counted}
-    Stage.objects.filter(pk=stage.pk).update(done=0, facts=facts)
+    Stage.objects.filter(pk=stage.pk).update(facts=facts)
